@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Boot information, as the kernel keeps it after checking the host's copy. */
+#ifndef CELLA_KERNEL_BOOT_H
+#define CELLA_KERNEL_BOOT_H
+
+#include "cella/host_abi.h"
+
+struct boot_info {
+    struct cella_boot_header h;
+    char *strings;       /* copy of the string area */
+    const char *hostname, *workdir, *program;
+    char **argv, **envp; /* NULL-terminated, into strings */
+    const char **grant_at;
+};
+
+extern struct boot_info boot;
+
+/* Copies the window's boot information once and checks it; panics on nonsense (the launcher is broken). */
+void boot_read(void);
+/* Mounts the keep's file systems as the grants say. 0 or negative errno with *what naming the place. */
+int boot_mount(const char **what);
+/* --stats: writes the report to the launcher. */
+void stats_report(void);
+
+#endif

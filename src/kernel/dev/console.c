@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The launcher's standard streams as files of the keep.
+ *
+ * Input. The host is asked for input only when somebody wants some: a read asks for as much as it wants itself and can be
+ * interrupted, which cancels the request; poll cannot wait, so a kernel thread asks on its behalf, and the request stays out
+ * until there is input. At most one request is out (`fetching`), and only while the buffer is empty. What arrives goes into one buffer
+ * that all readers share, so nothing is lost when the one who asked is gone.
+ *
+ *   input.lock (spin)  fetching, eof, error, demand
+ *   input.take (mutex) whoever takes bytes out of the buffer, from start to start + len; the one who fetches owns the buffer
+ *                      while len is 0, and publishes len under input.lock
+ *
+ * Output is synchronous, so that what is written to stdout and stderr appears in the order of the writes.
+ */
+#include "dev/console.h"
+
+#include "base/kmalloc.h"
+#include "base/printk.h"
+#include "base/spinlock.h"
+#include "base/string.h"
+#include "base/usercopy.h"
+#include "dev/host_ring.h"
+#include "fs/anon_file.h"
+#include "fs/pipe.h"
+#include "proc/task.h"
+
+#define CONSOLE_MAX_IO 65536u
+#define SMALL_WRITE 256u
+#define NR_STREAMS 3
+/* How long the first poll of an idle input waits for the host's answer, so that input that is there already is seen. */
+#define SETTLE_NS (1 * NSEC_PER_MSEC)
+
+struct stream {
+    int nr;
+    uint32_t mode;
+    bool tty;
+    struct inode *inode; /* made by the first console_file; under open_lock */
+};
+
+static struct stream streams[NR_STREAMS];
+static struct mutex open_lock;
+
+static struct {
+    spinlock_t lock;
+    struct mutex take;
+    struct wait_queue q; /* readers and pollers */
+    char *buf;           /* CONSOLE_MAX_IO bytes; NULL until the first fetch */
+    uint32_t start, len;
+    bool fetching;
+    bool eof;
+    int error;   /* of the last fetch; the next read reports it */
+    bool demand; /* the fetcher has work */
+    bool fetcher_started;
+    struct wait_queue fetcher_q;
+} input;
+
+/* ---- input ---- */
+
+/* A pipe or socket that has ended stays so; a terminal or a growing file may go on. */
+static bool eof_is_final(void)
+{
+    return S_ISFIFO_K(streams[0].mode) || S_ISSOCK_K(streams[0].mode);
+}
+
+/* Is there something that a read would return? */
+static bool input_ready(void)
+{
+    return __atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.eof) || READ_ONCE(input.error);
+}
+
+/* Claims the right to ask the host. */
+static bool fetch_claim(void)
+{
+    spin_lock(&input.lock);
+    bool claimed = !input.fetching && !input_ready();
+    if (claimed)
+        input.fetching = true;
+    spin_unlock(&input.lock);
+    return claimed;
+}
+
+/* Asks the host for up to `want` bytes, with the claim held, and gives it back. 0, or -ERESTARTSYS. */
+static int fetch(uint32_t want, int flags)
+{
+    int64_t r = -ENOMEM;
+    if (!input.buf)
+        input.buf = kmalloc(CONSOLE_MAX_IO);
+    if (input.buf) {
+        struct host_call c = {.op = CELLA_HOST_CONSOLE_READ, .recv = input.buf, .recv_max = k_min(want, CONSOLE_MAX_IO)};
+        r = host_call(&c, flags);
+        if (r >= 0 && r != c.recv_len)
+            r = -EIO;
+    }
+    spin_lock(&input.lock);
+    input.fetching = false;
+    if (r > 0) {
+        input.start = 0;
+        __atomic_store_n(&input.len, (uint32_t)r, __ATOMIC_RELEASE);
+    } else if (r == 0) {
+        input.eof = true;
+    } else if (r != -ERESTARTSYS) {
+        input.error = (int)r;
+    }
+    spin_unlock(&input.lock);
+    /* Also when nothing came: another one has to ask now. */
+    wake_all(&input.q, POLLIN_K | POLLRDNORM_K | POLLHUP_K | POLLERR_K);
+    return r == -ERESTARTSYS ? -ERESTARTSYS : 0;
+}
+
+static bool take_demand(void)
+{
+    spin_lock(&input.lock);
+    bool demand = input.demand;
+    input.demand = false;
+    spin_unlock(&input.lock);
+    return demand;
+}
+
+static void fetcher(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        int r;
+        WAIT_EVENT(&input.fetcher_q, take_demand(), WAIT_UNINTERRUPTIBLE, KTIME_NEVER, r);
+        (void)r;
+        fetch(CONSOLE_MAX_IO, WAIT_UNINTERRUPTIBLE);
+    }
+}
+
+/* Has a request out when there is nothing to read, without waiting for input. */
+static void fetch_in_background(void)
+{
+    if (!fetch_claim())
+        return;
+    spin_lock(&input.lock);
+    bool start = !input.fetcher_started;
+    input.fetcher_started = true;
+    input.demand = true;
+    spin_unlock(&input.lock);
+    if (start && !kthread_start("console", fetcher, NULL)) {
+        spin_lock(&input.lock);
+        input.fetcher_started = input.fetching = input.demand = false;
+        spin_unlock(&input.lock);
+        wake_all(&input.q, 0);
+        return;
+    }
+    wake_all(&input.fetcher_q, 0);
+    int r;
+    WAIT_EVENT(&input.q, input_ready(), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS), r);
+    (void)r;
+}
+
+/* Moves what is buffered, or the end of input, or an error: bytes, 0, negative errno; -EAGAIN when there is none of these. */
+static int64_t take_input(struct uio *u)
+{
+    mutex_lock(&input.take);
+    int64_t r = -EAGAIN;
+    uint32_t len = __atomic_load_n(&input.len, __ATOMIC_ACQUIRE);
+    if (len) {
+        size_t n = uio_write(u, input.buf + input.start, k_min((uint64_t)len, u->remaining));
+        r = n ? (int64_t)n : -EFAULT;
+        input.start += (uint32_t)n;
+        __atomic_store_n(&input.len, len - (uint32_t)n, __ATOMIC_RELEASE);
+    } else {
+        spin_lock(&input.lock);
+        if (input.error) {
+            r = input.error;
+            input.error = 0;
+        } else if (input.eof && !input.len) {
+            r = 0;
+            input.eof = eof_is_final();
+        }
+        spin_unlock(&input.lock);
+    }
+    mutex_unlock(&input.take);
+    return r;
+}
+
+static int64_t console_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+    (void)pos;
+    if (!u->remaining)
+        return 0;
+    for (;;) {
+        int64_t n = take_input(u);
+        if (n != -EAGAIN)
+            return n;
+        if (file_nonblocking(f)) {
+            fetch_in_background();
+            return input_ready() ? take_input(u) : -EAGAIN;
+        }
+        int r;
+        if (fetch_claim())
+            r = fetch((uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO), WAIT_INTERRUPTIBLE);
+        else
+            WAIT_EVENT(&input.q, input_ready() || !READ_ONCE(input.fetching), WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
+        if (r)
+            return r;
+    }
+}
+
+/* ---- output ---- */
+
+/* Output of the terminal that stdin is goes where stdout goes. */
+static uint64_t output_stream(const struct stream *s)
+{
+    return s->nr == 0 ? 1 : (uint64_t)s->nr;
+}
+
+static int64_t write_piece(const struct stream *s, const void *data, uint32_t n)
+{
+    struct host_call c = {.op = CELLA_HOST_CONSOLE_WRITE, .a = {output_stream(s)}, .send = data, .send_len = n};
+    /* Only a dying thread gives up: how much of a cancelled write went out is not known. */
+    int64_t r = host_call(&c, WAIT_KILLABLE);
+    if (r == -EPIPE)
+        pipe_send_sigpipe();
+    return r > n ? -EIO : r;
+}
+
+static int64_t console_write(struct file *f, struct uio *u, uint64_t *pos)
+{
+    (void)pos;
+    const struct stream *s = f->priv;
+    char small[SMALL_WRITE];
+    uint32_t size = (uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO);
+    char *buf = size > sizeof(small) ? kmalloc(size) : small;
+    if (!buf)
+        return -ENOMEM;
+    int64_t total = 0, err = 0;
+    while (u->remaining) {
+        uint32_t want = (uint32_t)k_min(u->remaining, (uint64_t)size);
+        uint32_t n = (uint32_t)uio_read(u, buf, want);
+        if (!n) {
+            err = -EFAULT;
+            break;
+        }
+        int64_t r = write_piece(s, buf, n);
+        if (r < 0) {
+            err = r;
+            break;
+        }
+        total += r;
+        if (r < want) {
+            uio_revert(u, n - (uint32_t)r);
+            break;
+        }
+    }
+    if (buf != small)
+        kfree(buf);
+    return total ? total : err;
+}
+
+/* ---- poll, ioctl ---- */
+
+static uint32_t console_poll(struct file *f, struct poll_table *pt)
+{
+    uint32_t mask = 0;
+    if (f->mode & FMODE_WRITE)
+        mask |= POLLOUT_K | POLLWRNORM_K;
+    if (f->mode & FMODE_READ) {
+        poll_wait(pt, f, &input.q);
+        fetch_in_background();
+        if (__atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.error))
+            mask |= POLLIN_K | POLLRDNORM_K;
+        if (READ_ONCE(input.eof))
+            mask |= eof_is_final() ? POLLHUP_K : POLLIN_K | POLLRDNORM_K;
+    }
+    return mask;
+}
+
+enum { TCGETS_K = 0x5401, TCSETS_K = 0x5402, TCSETSW_K = 0x5403, TCSETSF_K = 0x5404, TCSBRK_K = 0x5409, TIOCGWINSZ_K = 0x5413, FIONREAD_K = 0x541b };
+
+/* struct termios of the kernel */
+struct k_termios {
+    uint32_t iflag, oflag, cflag, lflag;
+    uint8_t line, cc[19];
+};
+
+/* The launcher keeps its terminal as it is; this is what one looks like that nobody has changed. */
+static const struct k_termios plain_termios = {
+    .iflag = 0x4500, /* ICRNL IXON IUTF8 */
+    .oflag = 0x5,    /* OPOST ONLCR */
+    .cflag = 0xbf,   /* B38400 CS8 CREAD */
+    .lflag = 0x8a3b, /* ISIG ICANON ECHO ECHOE ECHOK ECHOCTL ECHOKE IEXTEN */
+    .cc = {3, 0x1c, 0x7f, 0x15, 4, 0, 1, 0, 0x11, 0x13, 0x1a, 0, 0x12, 0xf, 0x17, 0x16},
+};
+
+static int64_t tty_ioctl(unsigned cmd, uint64_t arg)
+{
+    switch (cmd) {
+    case TCGETS_K: return copy_to_user(arg, &plain_termios, sizeof(plain_termios));
+    case TCSETS_K:
+    case TCSETSW_K:
+    case TCSETSF_K: {
+        struct k_termios t;
+        if (get_user(t, arg))
+            return -EFAULT;
+        return memcmp(&t, &plain_termios, sizeof(t)) ? -EINVAL : 0;
+    }
+    case TCSBRK_K: return arg ? 0 : -EINVAL; /* drain: writes are synchronous; a break cannot be sent */
+    case TIOCGWINSZ_K: {
+        const uint16_t size[4] = {24, 80, 0, 0};
+        return copy_to_user(arg, size, sizeof(size));
+    }
+    default: return -ENOTTY;
+    }
+}
+
+static int64_t console_ioctl(struct file *f, unsigned cmd, uint64_t arg)
+{
+    const struct stream *s = f->priv;
+    if (cmd == FIONREAD_K && (f->mode & FMODE_READ)) {
+        int32_t n = (int32_t)__atomic_load_n(&input.len, __ATOMIC_ACQUIRE);
+        return put_user(n, arg);
+    }
+    return s->tty ? tty_ioctl(cmd, arg) : -ENOTTY;
+}
+
+/* ---- opening ---- */
+
+/* A terminal is one device, whichever stream it is seen through; another stream goes one way only. */
+static uint32_t stream_modes(const struct stream *s)
+{
+    if (s->tty && streams[0].tty && streams[1].tty)
+        return FMODE_READ | FMODE_WRITE;
+    return s->nr == 0 ? FMODE_READ : FMODE_WRITE;
+}
+
+/* Through /proc/PID/fd and /dev/stdin. */
+static int console_open(struct inode *inode, struct file *f)
+{
+    struct stream *s = inode->priv;
+    if (f->mode & (FMODE_READ | FMODE_WRITE) & ~stream_modes(s))
+        return -EACCES;
+    f->priv = s;
+    f->mode |= FMODE_STREAM;
+    return 0;
+}
+
+/* O_TRUNC, as the shell's ">/dev/stderr" has it, leaves a stream as it is, also one that is a file at the host. */
+static int console_setattr(struct inode *inode, const struct iattr *attr)
+{
+    if ((attr->valid & ATTR_SIZE) && attr->size)
+        return -EINVAL;
+    inode_apply_attr(inode, attr);
+    return 0;
+}
+
+static const struct inode_ops console_inode_ops = {.setattr = console_setattr};
+
+static struct inode *console_mmap(struct file *f, int prot, int flags)
+{
+    (void)f;
+    (void)prot;
+    (void)flags;
+    return err_ptr(-ENODEV);
+}
+
+static const struct file_ops console_file_ops = {
+    .read = console_read,
+    .write = console_write,
+    .poll = console_poll,
+    .ioctl = console_ioctl,
+    .mmap = console_mmap,
+    .fsync = fsync_not_supported,
+    .open = console_open,
+};
+
+/* A regular file is always ready, which poll says of files without the operation. */
+static const struct file_ops console_regular_ops = {
+    .read = console_read,
+    .write = console_write,
+    .ioctl = console_ioctl,
+    .mmap = console_mmap,
+    .open = console_open,
+};
+
+void console_init(const uint32_t mode[3], uint32_t is_tty)
+{
+    mutex_init(&open_lock);
+    spin_init(&input.lock);
+    mutex_init(&input.take);
+    wait_queue_init(&input.q);
+    wait_queue_init(&input.fetcher_q);
+    for (int i = 0; i < NR_STREAMS; i++) {
+        uint32_t type = mode[i] & S_IFMT_K;
+        bool known = type == S_IFREG_K || type == S_IFCHR_K || type == S_IFIFO_K || type == S_IFSOCK_K;
+        streams[i] = (struct stream){
+            .nr = i,
+            .mode = known ? type | (mode[i] & 0777) : S_IFIFO_K | 0600,
+            .tty = type == S_IFCHR_K && (is_tty & 1u << i),
+        };
+    }
+}
+
+static struct inode *stream_inode(struct stream *s)
+{
+    mutex_lock(&open_lock);
+    if (!s->inode) {
+        struct inode *inode = anon_inode_new(s->mode);
+        if (inode) {
+            inode->fops = S_ISREG_K(s->mode) ? &console_regular_ops : &console_file_ops;
+            inode->ops = &console_inode_ops;
+            inode->priv = s;
+            if (S_ISCHR_K(s->mode))
+                inode->rdev = s->tty ? MKDEV_K(5, 1) : MKDEV_K(1, 3);
+            s->inode = inode;
+        }
+    }
+    struct inode *inode = s->inode;
+    if (inode)
+        inode_get(inode);
+    mutex_unlock(&open_lock);
+    return inode;
+}
+
+struct file *console_file(int nr)
+{
+    static const char *const names[NR_STREAMS] = {"stdin", "stdout", "stderr"};
+    KASSERT(nr >= 0 && nr < NR_STREAMS);
+    struct stream *s = &streams[nr];
+    struct inode *inode = stream_inode(s);
+    if (!inode)
+        return err_ptr(-ENOMEM);
+    char name[32];
+    if (S_ISFIFO_K(s->mode))
+        k_snprintf(name, sizeof(name), "pipe:[%lu]", (unsigned long)inode->ino);
+    else if (s->tty)
+        k_strlcpy(name, "/dev/console", sizeof(name));
+    else
+        k_snprintf(name, sizeof(name), "launcher:[%s]", names[nr]);
+    const uint32_t modes = stream_modes(s);
+    const uint32_t access = modes == FMODE_READ ? O_RDONLY_K : modes == FMODE_WRITE ? O_WRONLY_K : O_RDWR_K;
+    return file_new_anon_on(inode, name, inode->fops, s, access, modes | FMODE_STREAM);
+}

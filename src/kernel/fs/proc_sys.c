@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /proc/sys: settings as files. A few are variables of the kernel and may be written; the others say how the kernel behaves, or Linux's
+ * default for something that means nothing here, and are read-only. What programs take as a sign of a facility that does not exist
+ * (perf_event_paranoid) has no file.
+ */
+#include "base/string.h"
+#include "crypto/drbg.h"
+#include "fs/inode.h"
+#include "fs/namei.h"
+#include "fs/procfs.h"
+#include "mm/mm.h"
+#include "mm/page_cache.h"
+#include "mm/vma.h"
+#include "proc/pid.h"
+#include "proc/sysinfo.h"
+
+/* ---- kinds of settings ---- */
+
+static int number_show(const struct pseudo_node *n, struct text *t)
+{
+    text_printf(t, "%lu\n", (unsigned long)n->entry->arg);
+    return 0;
+}
+
+/* entry->data: an int of the kernel; arg: the largest value. */
+static int variable_show(const struct pseudo_node *n, struct text *t)
+{
+    const int *value = n->entry->data;
+    text_printf(t, "%d\n", READ_ONCE(*value));
+    return 0;
+}
+
+static int64_t variable_write(const struct pseudo_node *n, char *buf, size_t len)
+{
+    int64_t value;
+    int err = pseudo_parse_number(buf, &value);
+    if (err)
+        return err;
+    if (value < 0 || value > (int64_t)n->entry->arg)
+        return -EINVAL;
+    WRITE_ONCE(*(int *)(uintptr_t)n->entry->data, (int)value);
+    return (int64_t)len;
+}
+
+#define NUMBER(n, v) {.name = n, .mode = S_IFREG_K | 0444, .show = number_show, .arg = v}
+#define TEXT(n, s) {.name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s}
+#define VARIABLE(n, m, v, max)                                                                                                             \
+    {.name = n, .mode = S_IFREG_K | (m), .show = variable_show, .write = variable_write, .data = &(v), .arg = max}
+#define SHOWN(n, fn) {.name = n, .mode = S_IFREG_K | 0444, .show = fn}
+#define DIR(n, d) {.name = n, .mode = S_IFDIR_K | 0555, .dir = d}
+
+/* ---- names ---- */
+
+enum { NAME_OSTYPE, NAME_OSRELEASE, NAME_VERSION, NAME_HOST, NAME_DOMAIN };
+
+static int name_show(const struct pseudo_node *n, struct text *t)
+{
+    struct uts_name u;
+    sysinfo_get_names(&u);
+    const char *const names[] = {u.sysname, u.release, u.version, u.nodename, u.domainname};
+    text_printf(t, "%s\n", names[n->entry->arg]);
+    return 0;
+}
+
+static int64_t hostname_write(const struct pseudo_node *n, char *buf, size_t len)
+{
+    (void)n;
+    if (!vfs_capable(CAP_SYS_ADMIN_K))
+        return -EPERM;
+    char *end = strchr(buf, '\n');
+    if (end)
+        *end = 0;
+    sysinfo_set_hostname(buf);
+    return (int64_t)len;
+}
+
+#define NAME(n, a) {.name = n, .mode = S_IFREG_K | 0444, .show = name_show, .arg = a}
+
+/* ---- random ---- */
+
+static void put_uuid(struct text *t, const uint8_t b[16])
+{
+    for (int i = 0; i < 16; i++)
+        text_printf(t, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
+    text_putc(t, '\n');
+}
+
+/* A random (version 4) UUID, RFC 9562. */
+static void make_uuid(uint8_t b[16])
+{
+    drbg_fill(b, 16);
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+}
+
+static int uuid_show(const struct pseudo_node *n, struct text *t)
+{
+    uint8_t b[16];
+    (void)n;
+    make_uuid(b);
+    put_uuid(t, b);
+    return 0;
+}
+
+/* Made when first asked for. */
+static int boot_id_show(const struct pseudo_node *n, struct text *t)
+{
+    static spinlock_t lock = SPINLOCK_INIT;
+    static uint8_t id[16];
+    static bool made;
+    (void)n;
+    spin_lock(&lock);
+    if (!made)
+        make_uuid(id);
+    made = true;
+    spin_unlock(&lock);
+    put_uuid(t, id);
+    return 0;
+}
+
+static const struct pseudo_dir random_dir = {.entries = (const struct pseudo_entry[]){
+    SHOWN("boot_id", boot_id_show),
+    NUMBER("entropy_avail", 256),
+    NUMBER("poolsize", 256),
+    SHOWN("uuid", uuid_show),
+    {},
+}};
+
+/* ---- kernel ---- */
+
+static const struct pseudo_dir kernel_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("cap_last_cap", CAP_LAST_K),
+    TEXT("core_pattern", "core\n"),
+    NUMBER("core_uses_pid", 0),
+    NAME("domainname", NAME_DOMAIN),
+    {.name = "hostname", .mode = S_IFREG_K | 0644, .show = name_show, .write = hostname_write, .arg = NAME_HOST},
+    NUMBER("kptr_restrict", 1),
+    NUMBER("msgmax", 8192),
+    NUMBER("msgmnb", 16384),
+    NUMBER("msgmni", 32000),
+    NUMBER("ngroups_max", NGROUPS_MAX_K),
+    NAME("osrelease", NAME_OSRELEASE),
+    NAME("ostype", NAME_OSTYPE),
+    NUMBER("overflowgid", 65534),
+    NUMBER("overflowuid", 65534),
+    NUMBER("pid_max", PID_MAX_K),
+    DIR("random", &random_dir),
+    NUMBER("randomize_va_space", 2),
+    NUMBER("sched_child_runs_first", 0),
+    NUMBER("sched_rt_period_us", 1000000),
+    TEXT("sched_rt_runtime_us", "-1\n"), /* no share is kept back from real-time threads */
+    TEXT("sem", "32000\t1024000000\t500\t32000\n"),
+    TEXT("shmall", "18446744073692774399\n"),
+    TEXT("shmmax", "18446744073692774399\n"),
+    NUMBER("shmmni", 4096),
+    NUMBER("tainted", 0),
+    NUMBER("threads-max", PID_MAX_K),
+    NAME("version", NAME_VERSION),
+    {},
+}};
+
+/* ---- vm ---- */
+
+static int64_t drop_caches_write(const struct pseudo_node *n, char *buf, size_t len)
+{
+    int64_t value;
+    int err = pseudo_parse_number(buf, &value);
+    (void)n;
+    if (err)
+        return err;
+    if (value < 1 || value > 4)
+        return -EINVAL;
+    if (value & 1)
+        page_cache_reclaim(UINT64_MAX);
+    return (int64_t)len;
+}
+
+static const struct pseudo_dir vm_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("dirty_background_ratio", 10),
+    NUMBER("dirty_ratio", 20),
+    {.name = "drop_caches", .mode = S_IFREG_K | 0200, .write = drop_caches_write},
+    NUMBER("max_map_count", MAX_VMAS),
+    NUMBER("mmap_min_addr", USER_MIN),
+    NUMBER("nr_hugepages", 0),
+    NUMBER("nr_overcommit_hugepages", 0),
+    NUMBER("overcommit_kbytes", 0),
+    NUMBER("overcommit_memory", 0),
+    NUMBER("overcommit_ratio", 50),
+    NUMBER("panic_on_oom", 0),
+    NUMBER("swappiness", 60),
+    {},
+}};
+
+/* ---- fs ---- */
+
+static const struct pseudo_dir inotify_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("max_queued_events", 16384),
+    NUMBER("max_user_instances", 128),
+    NUMBER("max_user_watches", 65536),
+    {},
+}};
+static const struct pseudo_dir epoll_dir = {.entries = (const struct pseudo_entry[]){
+    TEXT("max_user_watches", "9223372036854775807\n"), /* memory alone bounds them */
+    {},
+}};
+static const struct pseudo_dir mqueue_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("msg_default", 10),
+    NUMBER("msg_max", 10),
+    NUMBER("msgsize_default", 8192),
+    NUMBER("msgsize_max", 8192),
+    NUMBER("queues_max", 256),
+    {},
+}};
+
+static const struct pseudo_dir fs_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("aio-max-nr", 65536),
+    NUMBER("aio-nr", 0),
+    DIR("epoll", &epoll_dir),
+    TEXT("file-max", "9223372036854775807\n"),
+    DIR("inotify", &inotify_dir),
+    DIR("mqueue", &mqueue_dir),
+    NUMBER("nr_open", 1048576),
+    NUMBER("pipe-max-size", 1048576),
+    NUMBER("pipe-user-pages-hard", 0),
+    NUMBER("pipe-user-pages-soft", 0), /* pipes are not counted by user */
+    VARIABLE("protected_fifos", 0600, protected_fifos, 2),
+    VARIABLE("protected_hardlinks", 0600, protected_hardlinks, 1),
+    VARIABLE("protected_regular", 0600, protected_regular, 2),
+    VARIABLE("protected_symlinks", 0600, protected_symlinks, 1),
+    NUMBER("suid_dumpable", 0),
+    {},
+}};
+
+/* ---- net ---- */
+
+static const struct pseudo_dir net_core_dir = {.entries = (const struct pseudo_entry[]){
+    NUMBER("somaxconn", 4096),
+    {},
+}};
+static const struct pseudo_dir net_dir = {.entries = (const struct pseudo_entry[]){
+    DIR("core", &net_core_dir),
+    {},
+}};
+
+const struct pseudo_dir proc_sys_dir = {.entries = (const struct pseudo_entry[]){
+    DIR("fs", &fs_dir),
+    DIR("kernel", &kernel_dir),
+    DIR("net", &net_dir),
+    DIR("vm", &vm_dir),
+    {},
+}};

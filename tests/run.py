@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs Cella's tests and prints, last, `N passed, N failed, N skipped`.
+
+Groups: unit (kernel core on the mock HAL and host code, under sanitizers), calls (tests/sys: each program natively and in a keep,
+results equal), system (tests/system: real programs), docs (generated files are up to date). A failure is printed when it happens.
+tests/known-failures.txt names tests that are known to fail in the keep, each with its reason; one that passes fails the run.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LINE = re.compile(r"^(ok|not ok|skip) (\S+ \S+) - (.*)$")
+
+
+class Results:
+    def __init__(self, known):
+        self.passed = self.failed = self.skipped = 0
+        self.known = known
+        self.known_seen = set()
+        self.lock = threading.Lock()
+
+    def ok(self, name):
+        with self.lock:
+            if name in self.known:
+                self.known_seen.add(name)
+                self.failed += 1
+                print(f"FAIL {name}: passes, but tests/known-failures.txt lists it; take it out", flush=True)
+            else:
+                self.passed += 1
+
+    def fail(self, name, why):
+        with self.lock:
+            if name in self.known:
+                self.known_seen.add(name)
+                self.skipped += 1
+                print(f"known {name}: {self.known[name]}", flush=True)
+            else:
+                self.failed += 1
+                print(f"FAIL {name}: {why}", flush=True)
+
+    def skip(self, name, why):
+        with self.lock:
+            self.skipped += 1
+            print(f"skip {name}: {why}", flush=True)
+
+
+def read_known():
+    """Lines `NAME: reason`; # starts a comment."""
+    known = {}
+    with open(os.path.join(ROOT, "tests", "known-failures.txt"), encoding="utf-8") as f:
+        for line in f:
+            line = line.strip()
+            if line and not line.startswith("#"):
+                name, _, reason = line.partition(": ")
+                known[name] = reason
+    return known
+
+
+def run(argv, timeout, env=None, cwd=None):
+    """(exit code, output) of a command; code -1 on a timeout."""
+    try:
+        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, env=env, cwd=cwd, check=False)
+        return p.returncode, p.stdout.decode("utf-8", "replace")
+    except subprocess.TimeoutExpired as e:
+        return -1, (e.stdout or b"").decode("utf-8", "replace") + f"\n(no end after {timeout} s)"
+
+
+def parse(output):
+    """{test: (verdict, detail)} of the lines that a test program printed; titles end where a failure's place begins."""
+    found = {}
+    for line in output.splitlines():
+        m = LINE.match(line)
+        if m:
+            verdict, call, rest = m.groups()
+            title = rest
+            if verdict != "ok":
+                title, _, rest = rest.partition(": ")
+            found[f"{call} - {title}"] = (verdict, rest)
+    return found
+
+
+def unit_tests(build, res):
+    directory = os.path.join(build, "tests")
+    programs = sorted(f for f in os.listdir(directory) if f.startswith("unit-") and os.access(os.path.join(directory, f), os.X_OK))
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+    for program in programs:
+        code, out = run([os.path.join(directory, program)], 300, env)
+        lines = 0
+        for line in out.splitlines():
+            m = re.match(r"^(ok|not ok|skip) (.*)$", line)
+            if m:
+                lines += 1
+                if m.group(1) == "ok":
+                    res.ok(f"{program} {m.group(2)}")
+                elif m.group(1) == "skip":
+                    res.skip(program, m.group(2))
+                else:
+                    res.fail(f"{program} {m.group(2)}", "see above")
+        if code != 0 or not lines:
+            res.fail(program, f"exit code {code}\n{out[-3000:]}")
+
+
+def call_test(build, program, res):
+    path = os.path.join(build, "tests", program)
+    env = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+    _, native_out = run([path], 300, env)
+    code, keep_out = run([os.path.join(build, "cella"), "run", "--tee", "process", "--root", "/", "--", path], 300, env)
+    native, keep = parse(native_out), parse(keep_out)
+    if not native:
+        res.fail(program, f"prints no test natively\n{native_out[-500:]}")
+    for name, (verdict, detail) in sorted(native.items()):
+        full = f"{program[len('call-'):]} {name}"
+        mine = keep.get(name)
+        if verdict == "not ok":
+            res.fail(full, f"fails natively: {detail}")
+        elif mine is None:
+            res.fail(full, f"no answer in the keep (exit code {code}): {keep_out[-300:]}")
+        elif mine[0] == verdict == "skip":
+            res.skip(full, detail)
+        elif mine[0] == verdict:
+            res.ok(full)
+        else:
+            res.fail(full, f"{mine[0]} in the keep: {mine[1]}")
+
+
+def call_tests(build, res, jobs):
+    directory = os.path.join(build, "tests")
+    programs = sorted(f for f in os.listdir(directory) if f.startswith("call-") and os.access(os.path.join(directory, f), os.X_OK))
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda p: call_test(build, p, res), programs))
+
+
+def system_tests(build, res, quick, long, pattern):
+    directory = os.path.join(ROOT, "tests", "system")
+    for name in sorted(os.listdir(directory)):
+        if not name.startswith("test_") or not name.endswith(".py") or (pattern and pattern not in name):
+            continue
+        env = dict(os.environ, CELLA=os.path.join(build, "cella"), CELLA_BUILD=build, CELLA_QUICK="1" if quick else "", CELLA_LONG="1" if long else "")
+        code, out = run([sys.executable, os.path.join(directory, name)], 1800, env)
+        lines = 0
+        for line in out.splitlines():
+            m = re.match(r"^(ok|not ok|skip) (.*)$", line)
+            if not m:
+                continue
+            lines += 1
+            what, _, why = m.group(2).partition(": ")
+            full = f"{name[5:-3]} {what}"
+            if m.group(1) == "ok":
+                res.ok(full)
+            elif m.group(1) == "skip":
+                res.skip(full, why)
+            else:
+                res.fail(full, why)
+        if code not in (0, 1) or not lines:
+            res.fail(name, f"exit code {code}\n{out[-3000:]}")
+
+
+def doc_tests(build, res):
+    code, out = run([sys.executable, os.path.join(ROOT, "scripts", "gen-docs.py"), "--build", build, "--check"], 120)
+    if code == 0:
+        res.ok("docs generated files are up to date")
+    else:
+        res.fail("docs generated files are up to date", out)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--build", default="build")
+    p.add_argument("--quick", action="store_true")
+    p.add_argument("--long", action="store_true")
+    p.add_argument("--only", choices=["unit", "calls", "system", "docs"])
+    p.add_argument("--match", default="", help="system test files whose name contains this")
+    args = p.parse_args()
+    build = os.path.abspath(args.build)
+    res = Results(read_known())
+    start = time.monotonic()
+    for group, fn in (("unit", lambda: unit_tests(build, res)), ("calls", lambda: call_tests(build, res, 2)),
+                      ("system", lambda: system_tests(build, res, args.quick, args.long, args.match)), ("docs", lambda: doc_tests(build, res))):
+        if args.only in (None, group):
+            print(f"== {group} ({time.monotonic() - start:.0f} s)", flush=True)
+            fn()
+    if args.only is None and not args.quick:
+        for name in sorted(set(res.known) - res.known_seen):
+            res.failed += 1
+            print(f"FAIL {name}: listed in tests/known-failures.txt, but no such test ran", flush=True)
+    print(f"== end ({time.monotonic() - start:.0f} s)")
+    print(f"{res.passed} passed, {res.failed} failed, {res.skipped} skipped")
+    return 1 if res.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
