@@ -217,7 +217,7 @@ def compiled(name, *flags, compiler="gcc", static=True):
         source = name if os.path.isabs(name) else os.path.join(SOURCES, name + ".c")
         if os.path.isabs(name):
             path = os.path.join(scratch(), os.path.basename(name)[:-2])
-        p = subprocess.run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", *(["-static"] if static else []), *flags, "-o", path, source, "-lpthread"],
+        p = subprocess.run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", *(["-static"] if static else []), *flags, "-o", path, source, "-lpthread", "-lm"],
                            capture_output=True, text=True, check=False)
         if p.returncode:
             raise Failure(f"{compiler} refuses {source}: {p.stderr[-500:]!r}")

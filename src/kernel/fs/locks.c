@@ -243,7 +243,7 @@ static int range_from_flock(const struct file *f, const struct k_flock *fl, stru
         if (fl->len - 1 > INT64_MAX - start)
             return -EOVERFLOW;
         l->start = (uint64_t)start;
-        l->end = (uint64_t)(start + fl->len - 1);
+        l->end = (uint64_t)(start + (fl->len - 1));
     } else if (fl->len < 0) {
         if (start + fl->len < 0)
             return -EINVAL;

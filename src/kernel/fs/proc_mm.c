@@ -21,6 +21,14 @@ static size_t xstate_pages(void)
     return PAGE_ALIGN(arch_xstate_size()) / PAGE_SIZE;
 }
 
+/* Others who ask for this process's address space meanwhile get its own. */
+static void set_home(struct mm *own)
+{
+    spin_lock(&proc_tree_lock);
+    current->home_mm = own;
+    spin_unlock(&proc_tree_lock);
+}
+
 int proc_mm_enter(struct proc_mm_visit *v, struct mm *mm)
 {
     struct thread *t = current;
@@ -38,6 +46,7 @@ int proc_mm_enter(struct proc_mm_visit *v, struct mm *mm)
     v->own = t->mm;
     mm_get(v->own);
     mm_get(mm);
+    set_home(v->own);
     mm_switch_to(mm);
     return 0;
 }
@@ -47,6 +56,7 @@ void proc_mm_leave(struct proc_mm_visit *v)
     if (!v->own)
         return;
     mm_switch_to(v->own);
+    set_home(NULL);
     arch_set_fs_base(v->fs_base);
     arch_xstate_restore(v->xstate);
     kpages_free(v->xstate, xstate_pages());
@@ -138,32 +148,25 @@ int proc_auxv_show(const struct pseudo_node *n, struct text *t)
 
 /* ---- mem ---- */
 
-/* f->priv: the mm that the process had when it was opened, counted. */
-
+/* Each use looks the process up again, and whether current may look into it: the file keeps no memory alive, and gives no right that
+ * a program with other credentials, executed meanwhile, would take away. */
 static int mem_open(struct inode *inode, struct file *f)
 {
-    int err;
-    struct mm *mm = node_mm(pseudo_node(inode), true, &err);
-    if (!mm)
-        return err ? err : -ESRCH;
-    f->priv = mm;
-    return 0;
-}
-
-static void mem_release(struct file *f)
-{
-    mm_put(f->priv);
+    (void)f;
+    return proc_open_private(pseudo_node(inode));
 }
 
 /* Moves between u and the memory of f's process, through a piece of kernel memory: u's addresses are the caller's own. */
 static int64_t mem_move(struct file *f, struct uio *u, uint64_t *pos, bool write)
 {
-    struct mm *mm = f->priv;
     int64_t total = 0;
-    int err = 0;
+    int err;
+    struct mm *mm = node_mm(pseudo_node(f->inode), true, &err);
+    if (!mm)
+        return err == -ESRCH ? 0 : err;
     char *buf = kmalloc(PIECE);
     if (!buf)
-        return -ENOMEM;
+        err = -ENOMEM;
     while (u->remaining && !err) {
         struct proc_mm_visit v;
         size_t n = (size_t)k_min(u->remaining, (uint64_t)PIECE), left;
@@ -194,6 +197,7 @@ static int64_t mem_move(struct file *f, struct uio *u, uint64_t *pos, bool write
             err = -EIO; /* nothing is mapped there, or not for that */
     }
     kfree(buf);
+    mm_put(mm);
     return total ? total : err;
 }
 
@@ -218,4 +222,4 @@ static int64_t mem_lseek(struct file *f, int64_t off, int whence)
 }
 
 const struct file_ops proc_mem_fops = {
-    .read = mem_read, .write = mem_write, .lseek = mem_lseek, .open = mem_open, .release = mem_release};
+    .read = mem_read, .write = mem_write, .lseek = mem_lseek, .open = mem_open};

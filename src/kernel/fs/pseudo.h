@@ -24,7 +24,8 @@ struct pseudo_node {
 
 struct pseudo_dir {
     const struct pseudo_entry *entries; /* ends with an entry without name; may be NULL */
-    /* Fills entry, pid, tid, born, index, mode of *child, which begins as a copy of dir's with mode 0. 0, -ENOENT, another errno. NULL: no dynamic names. */
+    /* Fills entry, pid, tid, born, index, mode of *child, which begins as a copy of the directory's node with mode 0. 0, -ENOENT, another
+     * errno. NULL: no dynamic names. */
     int (*lookup)(const struct pseudo_node *dir, const char *name, struct pseudo_node *child);
     /* The first dynamic name whose cookie is at least *cookie: true, with *cookie set to it, and the child as for lookup. */
     bool (*next)(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child);

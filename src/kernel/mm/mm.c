@@ -208,6 +208,9 @@ struct mm *mm_fork(void)
     struct list dead = LIST_INIT(dead);
     if (!mm)
         return NULL;
+    /* A child starts with its parent's resident set. Counting is dear, so once is enough for a parent that forks often. */
+    if (!READ_ONCE(from->last_rss))
+        mm_count_resident(from);
     mutex_lock(&from->lock);
     copy_layout(mm, from);
     /* The mappings are known to their files before the host copies them, so that no truncate is missed. */

@@ -204,14 +204,14 @@ static void write_trampoline(uint8_t *p, uint32_t nr, int64_t next_from_trampoli
     p[24] = 0xe3;
 }
 
-/* Replaces 5 bytes of shared, running code. */
-static void write_site(struct text_view *t, uint64_t off, const uint8_t code[5])
+/* Replaces len (2 or 5) bytes of shared, running code, which begin an instruction and end one. */
+static void write_code(struct text_view *t, uint64_t off, const uint8_t *code, unsigned len)
 {
     uint8_t *site = (uint8_t *)t->text + off;
-    if (((uintptr_t)site & 7) <= 3) {
+    if (((uintptr_t)site & 7) + len <= 8) {
         uint64_t *word = (uint64_t *)ALIGN_DOWN((uintptr_t)site, 8);
         uint64_t v = *word;
-        memcpy((uint8_t *)&v + ((uintptr_t)site & 7), code, 5);
+        memcpy((uint8_t *)&v + ((uintptr_t)site & 7), code, len);
         __atomic_store_n(word, v, __ATOMIC_SEQ_CST);
         return;
     }
@@ -219,22 +219,131 @@ static void write_site(struct text_view *t, uint64_t off, const uint8_t code[5])
     __atomic_store_n(&patching_view, t, __ATOMIC_SEQ_CST);
     __atomic_store_n(site, 0xcc, __ATOMIC_SEQ_CST);
     hal_sync_cores();
-    for (int i = 1; i < 5; i++)
+    for (unsigned i = 1; i < len; i++)
         __atomic_store_n(site + i, code[i], __ATOMIC_SEQ_CST);
     hal_sync_cores();
     __atomic_store_n(site, code[0], __ATOMIC_SEQ_CST);
     __atomic_store_n(&patching_view, NULL, __ATOMIC_SEQ_CST);
 }
 
-/* off: of the SYSCALL instruction in the file. */
-static bool site_is_plain(const struct text_view *t, uint64_t first_off, uint64_t off, uint32_t nr)
+/* Are the bytes [from, to) of the view there? */
+static bool range_filled(const struct text_view *t, uint64_t from, uint64_t to)
 {
-    if (off < first_off + 6 || off + 2 > t->size || !page_filled(t, (off - 6) >> PAGE_SHIFT) || !page_filled(t, (off + 1) >> PAGE_SHIFT))
+    if (from > to || to > t->size)
+        return false;
+    for (uint64_t p = from >> PAGE_SHIFT; p <= (to - 1) >> PAGE_SHIFT; p++)
+        if (!page_filled(t, p))
+            return false;
+    return true;
+}
+
+/* Length of the multi-byte NOP at p (Intel SDM vol. 2, NOP, with 66 and 2E prefixes), at most max; 0: it is none. */
+static unsigned nop_length(const uint8_t *p, unsigned max)
+{
+    unsigned n = 0;
+    while (n < max && (p[n] == 0x66 || p[n] == 0x2e))
+        n++;
+    if (n < max && p[n] == 0x90)
+        return n + 1;
+    static const uint8_t forms[][9] = {{3, 0x0f, 0x1f, 0x00}, {4, 0x0f, 0x1f, 0x40}, {5, 0x0f, 0x1f, 0x44}, {7, 0x0f, 0x1f, 0x80}, {8, 0x0f, 0x1f, 0x84}};
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        unsigned len = forms[i][0];
+        if (n + len > max)
+            continue;
+        bool same = true;
+        for (unsigned k = 0; k < len && same; k++)
+            same = p[n + k] == forms[i][1 + k]; /* the rest of a form is zeros */
+        if (same)
+            return n + len;
+    }
+    return 0;
+}
+
+#define SHORT_REACH 118u
+
+/*
+ * A place for a 5-byte jump within reach of a 2-byte one from off: padding in front of a 16-byte boundary. Should the padding lie in
+ * the flow of a function, it is passed as before: a short jump over the rest comes first. Returns the offset of the padding, or 0.
+ */
+static uint64_t find_padding(const struct text_view *t, uint64_t low, uint64_t high, uint64_t off, unsigned *len)
+{
+    uint64_t from = off > low + SHORT_REACH ? off - SHORT_REACH : low, to = k_min(off + SHORT_REACH, high);
+    if (!range_filled(t, from, to))
+        return 0;
+    const uint8_t *text = (const uint8_t *)t->text;
+    for (uint64_t end = ALIGN_UP(from + 7, 16ull); end <= to; end += 16) {
+        for (uint64_t at = k_max(end - 15, from); at + 7 <= end; at++) {
+            uint64_t p = at;
+            unsigned n = 0;
+            while (p < end && (n = nop_length(text + p, (unsigned)(end - p))))
+                p += n;
+            if (p == end && text[at] != 0x90) {
+                *len = (unsigned)(end - at);
+                return at;
+            }
+        }
+    }
+    return 0;
+}
+
+/* A trampoline for the call whose SYSCALL stands at off; its distance from the view's offset 0. 0: there is no room. */
+static int64_t new_trampoline(struct text_view *t, uint64_t off, uint32_t nr)
+{
+    if (t->nr_trampolines >= TRAMPOLINES_BYTES / TRAMPOLINE_SIZE)
+        return 0;
+    uint64_t at = t->nr_trampolines++ * TRAMPOLINE_SIZE;
+    write_trampoline((uint8_t *)t->trampolines + at, nr, (int64_t)(off + 2) - (t->distance + (int64_t)at));
+    return t->distance + (int64_t)at;
+}
+
+/* jmp rel32 from off to `to` */
+static void make_jump(uint8_t code[5], uint64_t off, int64_t to)
+{
+    int32_t rel = (int32_t)(to - (int64_t)off - 5);
+    code[0] = 0xe9;
+    memcpy(code + 1, &rel, 4);
+}
+
+/* The call site before the SYSCALL at off, in text [low, high): what loads the number is replaced when it is known to the byte.
+ *   b8 nr            mov $nr,%eax    5 bytes: jmp rel32
+ *   48 c7 c0 nr      mov $nr,%rax    7 bytes: jmp rel32, the rest is never reached
+ *   31 c0            xor %eax,%eax   2 bytes (read is call 0): jmp rel8 to a jmp rel32 in padding nearby */
+static bool patch(struct text_view *t, uint64_t low, uint64_t high, uint64_t off, uint32_t nr)
+{
+    uint8_t code[5];
+    if (off < low + 8 || !range_filled(t, off - 8, off + 2))
         return false;
     const uint8_t *p = (const uint8_t *)t->text + off;
     uint32_t imm;
     memcpy(&imm, p - 4, 4);
-    return p[0] == 0x0f && p[1] == 0x05 && p[-5] == 0xb8 && imm == nr && (p[-6] & 0xf0) != 0x40;
+    if (p[0] != 0x0f || p[1] != 0x05)
+        return false;
+    bool plain = p[-5] == 0xb8 && imm == nr && (p[-6] & 0xf0) != 0x40;
+    bool wide = p[-7] == 0x48 && p[-6] == 0xc7 && p[-5] == 0xc0 && imm == nr;
+    if (plain || wide) {
+        uint64_t site = off - (plain ? 5 : 7);
+        int64_t to = new_trampoline(t, off, nr);
+        if (!to)
+            return false;
+        make_jump(code, site, to);
+        write_code(t, site, code, 5);
+        return true;
+    }
+    if (nr != 0 || p[-2] != 0x31 || p[-1] != 0xc0 || (p[-3] & 0xf0) == 0x40)
+        return false;
+    unsigned pad_len;
+    uint64_t pad = find_padding(t, low, high, off - 2, &pad_len);
+    int64_t to = pad ? new_trampoline(t, off, nr) : 0;
+    if (!to)
+        return false;
+    uint8_t over[2] = {0xeb, (uint8_t)(pad_len - 2)}, hop[2] = {0xeb, (uint8_t)(pad + 2 - off)};
+    write_code(t, pad, over, 2);
+    hal_sync_cores();
+    make_jump(code, pad + 2, to);
+    memcpy((uint8_t *)t->text + pad + 2, code, 5);
+    hal_sync_cores();
+    write_code(t, off - 2, hop, 2);
+    return true;
 }
 
 void text_view_patch_site(struct regs *regs)
@@ -249,17 +358,10 @@ void text_view_patch_site(struct regs *regs)
         goto out;
     struct text_view *t = view_of(v);
     uint64_t off = site - v->start + v->offset;
-    if (site_is_plain(t, v->offset, off, (uint32_t)nr) && t->nr_trampolines < TRAMPOLINES_BYTES / TRAMPOLINE_SIZE) {
-        uint64_t at = t->nr_trampolines++ * TRAMPOLINE_SIZE;
-        write_trampoline((uint8_t *)t->trampolines + at, (uint32_t)nr, (int64_t)(off + 2) - (t->distance + (int64_t)at));
-        int32_t rel = (int32_t)(t->distance + (int64_t)at - (int64_t)off);
-        uint8_t code[5] = {0xe9};
-        memcpy(code + 1, &rel, 4);
-        write_site(t, off - 5, code);
+    if (patch(t, v->offset, v->offset + (v->end - v->start), off, (uint32_t)nr))
         text_sites_patched++;
-    } else {
+    else
         text_sites_refused++;
-    }
     mutex_unlock(&patch_lock);
 out:
     mutex_unlock(&mm->lock);

@@ -95,9 +95,13 @@ static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t aged_before
     struct thread *t, *found = NULL;
     spin_lock(&c->rq_lock);
     list_for_each(t, &c->rq, rq_link) {
-        if (c != on && (t->queued_at > aged_before || READ_ONCE(t->on_cpu) || !affine(t, on->id)))
-            continue;
         struct hal_as *as = thread_as(t);
+        if (c != on) {
+            /* What its own CPU could only run after a change of address space is taken at once, the rest when it has waited a while. */
+            bool foreign = as && as != c->as;
+            if ((!foreign && t->queued_at > aged_before) || READ_ONCE(t->on_cpu) || !affine(t, on->id))
+                continue;
+        }
         if (as && as != on->as && !hal_as_ready(as, on->id))
             continue;
         found = t;

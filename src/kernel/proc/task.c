@@ -162,7 +162,7 @@ struct mm *process_mm_get(struct process *p)
     spin_lock(&proc_tree_lock);
     list_for_each(t, &p->threads, process_link)
         if (t->mm) {
-            mm = t->mm;
+            mm = t->home_mm ? t->home_mm : t->mm;
             mm_get(mm);
             break;
         }

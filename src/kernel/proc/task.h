@@ -151,6 +151,7 @@ struct thread {
     char comm[TASK_COMM_LEN];
 
     struct mm *mm; /* NULL: a kernel thread, or exited */
+    struct mm *home_mm; /* while the thread stays in another address space (fs/proc_mm.c): its own; under proc_tree_lock */
     struct files *files;
     struct fs_context *fs;
     struct sighand *sighand;

@@ -13,9 +13,9 @@ enum syscall_support { SYSCALL_ABSENT, SYSCALL_PARTIAL, SYSCALL_FULL };
 
 struct syscall_entry {
     syscall_fn fn; /* NULL: ENOSYS */
-    const char *name;
-    const char *args;
     enum syscall_support support;
+    const char *name;
+    const char *args; /* formats for the trace, see table.def */
     const char *missing;
 };
 
