@@ -19,7 +19,5 @@ extern struct boot_info boot;
 void boot_read(void);
 /* Mounts the keep's file systems as the grants say. 0 or negative errno with *what naming the place. */
 int boot_mount(const char **what);
-/* --stats: writes the report to the launcher. */
-void stats_report(void);
 
 #endif

@@ -17,16 +17,16 @@
 #include "mm/mm.h"
 #include "mm/text_view.h"
 #include "proc/cpus.h"
+#include "proc/exec.h"
 #include "proc/futex.h"
+#include "proc/sysinfo.h"
 #include "proc/task.h"
+#include "stats.h"
 #include "syscall/syscall.h"
 
 #define STATUS_CANNOT_RUN 126
 #define STATUS_NOT_FOUND 127
 #define STATUS_CELLA 125
-
-int exec_first(const char *path, char *const argv[], char *const envp[]);
-void sysinfo_set_hostname(const char *name);
 
 void keep_exit(int wait_status)
 {

@@ -6,13 +6,61 @@
 #include "dev/host_ring.h"
 #include "hal.h"
 #include "mm/text_view.h"
+#include "base/string.h"
 #include "proc/cpus.h"
+#include "proc/task.h"
+#include "stats.h"
 #include "syscall/syscall.h"
 
 static const char *const op_names[CELLA_HOST_NR_OPS] = {
     "nop", "root", "lookup", "close", "stat", "read", "write", "readdir", "readlink", "create", "symlink", "link", "unlink", "rename", "setattr", "fsync", "statfs", "getxattr",
     "console_read", "console_write", "cancel", "exit", "stats",
 };
+
+#define MAX_PROGRAMS 128
+
+static struct program_calls {
+    char comm[TASK_COMM_LEN];
+    uint64_t runs, trapped, patched;
+} programs[MAX_PROGRAMS]; /* the last one collects those for which there was no room */
+static spinlock_t programs_lock = SPINLOCK_INIT;
+
+void stats_program_ends(struct process *p, const char *comm)
+{
+    uint64_t trapped = __atomic_exchange_n(&p->nr_host_traps, 0, __ATOMIC_RELAXED);
+    uint64_t patched = __atomic_exchange_n(&p->nr_patched_calls, 0, __ATOMIC_RELAXED);
+    if (!(boot.h.flags & CELLA_BOOT_STATS))
+        return;
+    spin_lock(&programs_lock);
+    struct program_calls *e = programs;
+    while (e < &programs[MAX_PROGRAMS - 1] && e->runs && strcmp(e->comm, comm) != 0)
+        e++;
+    if (!e->runs)
+        k_strlcpy(e->comm, e == &programs[MAX_PROGRAMS - 1] ? "(others)" : comm, sizeof(e->comm));
+    e->runs++;
+    e->trapped += trapped;
+    e->patched += patched;
+    spin_unlock(&programs_lock);
+}
+
+static int account_live(struct process *p, void *arg)
+{
+    stats_program_ends(p, p->leader ? p->leader->comm : "?");
+    return 0;
+}
+
+static void report_programs(void)
+{
+    uint64_t trapped = 0, patched = 0;
+    process_for_each(account_live, NULL);
+    printk("stats: %-16s %8s %12s %12s", "program", "runs", "trapped", "patched");
+    for (struct program_calls *e = programs; e < &programs[MAX_PROGRAMS] && e->runs; e++) {
+        printk("stats: %-16s %8lu %12lu %12lu", e->comm, e->runs, e->trapped, e->patched);
+        trapped += e->trapped;
+        patched += e->patched;
+    }
+    printk("stats: system calls: %lu by trap, %lu by patched site, %lu of absent ones", trapped, patched, syscalls_absent);
+}
 
 void stats_report(void)
 {
@@ -26,7 +74,7 @@ void stats_report(void)
             printk("stats: %-16s %12lu %14lu", op_names[i], c->calls, c->bytes);
     }
     printk("stats: %-16s %12lu %14lu", "total", calls, bytes);
-    printk("stats: system calls: %lu by patched site, %lu by trap, %lu of absent ones", syscalls_patched, syscalls_trapped, syscalls_absent);
+    report_programs();
     printk("stats: call sites: %lu patched, %lu refused", text_sites_patched, text_sites_refused);
     for (int i = 0; i < NR_SYSCALLS; i++)
         if (syscall_absent_count[i])

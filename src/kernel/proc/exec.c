@@ -21,6 +21,7 @@
 #include "proc/exec_args.h"
 #include "proc/exec_stack.h"
 #include "proc/task.h"
+#include "stats.h"
 
 #define SCRIPT_HEAD 256u     /* bytes that the #! line may have */
 #define SCRIPT_DEPTH_MAX 5
@@ -387,6 +388,7 @@ static void become(struct exec *e)
     }
     cred_commit(e->cred);
     e->cred = NULL;
+    stats_program_ends(t->process, t->comm);
     set_comm(t, e->filename);
 }
 

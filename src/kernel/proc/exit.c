@@ -18,6 +18,7 @@
 #include "proc/pid.h"
 #include "proc/rusage.h"
 #include "proc/signal_internal.h"
+#include "stats.h"
 
 #define NSEC_PER_CLOCK_TICK 10000000
 /* How long the keep's end waits for the last processes: long enough to write back, short enough that a stuck host does not hold it. */
@@ -336,6 +337,8 @@ void thread_exit(int wait_status)
     if (last)
         process_timers_release(p);
     release_resources(t, last);
+    if (last)
+        stats_program_ends(p, t->comm);
     if (last && p == init_process)
         end_keep(p);
 

@@ -9,11 +9,10 @@
 #include "proc/cpus.h"
 #include "proc/task.h"
 #include "syscall/syscall.h"
+#include "time/process_timers.h"
 #include "time/time.h"
 
-void itimer_tick(struct thread *t, uint64_t utime_ns, uint64_t stime_ns);
-
-uint64_t syscalls_trapped, syscalls_patched, syscalls_absent;
+uint64_t syscalls_absent;
 uint32_t syscall_absent_count[NR_SYSCALLS];
 bool syscall_trace;
 

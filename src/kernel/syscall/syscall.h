@@ -23,7 +23,7 @@ struct syscall_entry {
 extern const struct syscall_entry syscall_table[NR_SYSCALLS];
 
 /* Counters for --stats. */
-extern uint64_t syscalls_trapped, syscalls_patched, syscalls_absent;
+extern uint64_t syscalls_absent;
 extern uint32_t syscall_absent_count[NR_SYSCALLS];
 extern bool syscall_trace;
 
