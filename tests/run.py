@@ -87,9 +87,14 @@ def parse(output):
     return found
 
 
-def unit_tests(build, res):
+def built(build, prefix):
+    """(directory, names) of the test programs that were built, by prefix of their names."""
     directory = os.path.join(build, "tests")
-    programs = sorted(f for f in os.listdir(directory) if f.startswith("unit-") and os.access(os.path.join(directory, f), os.X_OK))
+    return directory, sorted(f for f in os.listdir(directory) if f.startswith(prefix) and "." not in f)
+
+
+def unit_tests(build, res):
+    directory, programs = built(build, "unit-")
     env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
     for program in programs:
         code, out = run([os.path.join(directory, program)], 300, env)
@@ -132,8 +137,7 @@ def call_test(build, program, res):
 
 
 def call_tests(build, res, jobs):
-    directory = os.path.join(build, "tests")
-    programs = sorted(f for f in os.listdir(directory) if f.startswith("call-") and os.access(os.path.join(directory, f), os.X_OK))
+    _, programs = built(build, "call-")
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda p: call_test(build, p, res), programs))
 

@@ -20,6 +20,7 @@ struct test {
 static struct test tests[MAX_TESTS];
 static int nr_tests, nr_passed, nr_failed;
 static const struct test *running;
+static const char *area; /* the program is unit-AREA */
 static char failure[512];
 
 void ktest_register(const char *name, void (*fn)(void))
@@ -52,10 +53,10 @@ static void report(void)
 {
     if (failure[0]) {
         nr_failed++;
-        printf("not ok %s %s: %s\n", KTEST_AREA, running->name, failure);
+        printf("not ok %s %s: %s\n", area, running->name, failure);
     } else {
         nr_passed++;
-        printf("ok %s %s\n", KTEST_AREA, running->name);
+        printf("ok %s %s\n", area, running->name);
     }
     fflush(stdout);
 }
@@ -130,6 +131,8 @@ void __sanitizer_set_death_callback(void (*callback)(void));
 
 int main(int argc, char **argv)
 {
+    area = strrchr(argv[0], '-');
+    area = area ? area + 1 : argv[0];
     qsort(tests, (size_t)nr_tests, sizeof(tests[0]), by_name);
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         for (int i = 0; i < nr_tests; i++)

@@ -36,7 +36,7 @@ pragma integrity_check;
 @test(f"a database of {MEGABYTES} MB: create, index, query, update, vacuum, checksum")
 def large():
     need("sqlite3")
-    script = f"sqlite3 -batch data.db; stat -c %s data.db | awk '{{print ($1 >= {MEGABYTES * 950000})}}'; sqlite3 data.db .sha3sum 2>/dev/null; md5sum data.db"
+    script = f"sqlite3 -batch data.db; stat -c %s data.db | awk '{{print ($1 >= {MEGABYTES * 950000})}}'; md5sum data.db"
     mine, _ = compare(["/bin/sh", "-c", script], stdin=(CREATE.format(journal="delete") + ASK).encode(), timeout=400)
     lines = mine.out.decode().splitlines()
     expect("ok" in lines and "1" in lines[-3:], f"the answers are {lines[-6:]}")
@@ -64,8 +64,8 @@ def killed_writer():
     need("sqlite3")
     script = """
 sqlite3 d.db 'create table t(i); insert into t values(1)'
-(echo 'begin;'; for i in $(seq 3000); do echo "insert into t select i + $i from t limit 50;"; done; sleep 20) | sqlite3 d.db & sleep 1
-kill -9 $!; sqlite3 d.db 'select count(*) from t; pragma integrity_check'; kill %1 2>/dev/null; true"""
+(echo 'begin;'; for i in $(seq 3000); do echo "insert into t select i + $i from t limit 50;"; done; sleep 2) | sqlite3 d.db & sleep 1
+kill -9 $!; sqlite3 d.db 'select count(*) from t; pragma integrity_check'"""
     compare(["/bin/bash", "-c", script], timeout=120)
 
 
@@ -86,7 +86,7 @@ def shell(title, argv, stdin):
 
 
 shell("the command line: modes, functions and errors", ["sqlite3", "-batch"],
-      b".mode csv\nselect 1, 'a b', x'00ff', null, 1.5;\n.mode json\nselect 1 as a, 'x' as b;\nselect hex(randomblob(0)), round(2.567, 2), datetime(0, 'unixepoch');\n")
+      b".mode csv\nselect 1, 'a b', x'00ff', null, 1.5;\n.mode json\nselect 1 as a, 'x' as b;\nselect length(randomblob(9)), round(2.567, 2), datetime(0, 'unixepoch');\n")
 
 if __name__ == "__main__":
     sys.exit(main())

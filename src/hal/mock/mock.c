@@ -85,27 +85,38 @@ void hal_as_destroy(struct hal_as *as)
 }
 int hal_as_map_anon(uint64_t addr, size_t len, int prot)
 {
+    if (addr < MOCK_FIRST_USER_ADDR)
+        return -12;
     return mmap((void *)addr, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED ? -12 : 0;
 }
 int hal_as_map_kmem(uint64_t addr, size_t len, int prot, void *kaddr, bool is_private)
 {
+    if (addr < MOCK_FIRST_USER_ADDR)
+        return -12;
     off_t off = (char *)kaddr - (char *)WINDOW_ADDR;
     return mmap((void *)addr, len, prot, (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED, kmem_fd, off) == MAP_FAILED ? -12 : 0;
 }
 int hal_as_protect(uint64_t addr, size_t len, int prot)
 {
-    return mprotect((void *)addr, len, prot) ? -12 : 0;
+    return addr < MOCK_FIRST_USER_ADDR || mprotect((void *)addr, len, prot) ? -12 : 0;
 }
 int hal_as_unmap(uint64_t addr, size_t len)
 {
-    return munmap((void *)addr, len) ? -12 : 0;
+    uint64_t end = addr + len;
+    if (end <= MOCK_FIRST_USER_ADDR)
+        return 0;
+    if (addr < MOCK_FIRST_USER_ADDR)
+        addr = MOCK_FIRST_USER_ADDR;
+    return munmap((void *)addr, end - addr) ? -12 : 0;
 }
 int hal_as_discard(uint64_t addr, size_t len, bool lazy)
 {
-    return madvise((void *)addr, len, lazy ? MADV_FREE : MADV_DONTNEED) ? -22 : 0;
+    return addr < MOCK_FIRST_USER_ADDR || madvise((void *)addr, len, lazy ? MADV_FREE : MADV_DONTNEED) ? -22 : 0;
 }
 int hal_as_move(uint64_t old_addr, size_t old_len, uint64_t new_addr, size_t new_len)
 {
+    if (old_addr < MOCK_FIRST_USER_ADDR || new_addr < MOCK_FIRST_USER_ADDR)
+        return -12;
     int flags = old_addr == new_addr ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED;
     return mremap((void *)old_addr, old_len, new_len, flags, (void *)new_addr) == MAP_FAILED ? -12 : 0;
 }

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Below are the test program and the sanitizer's memory: nothing of that is given to the workload, whatever it asks for. */
+#define MOCK_FIRST_USER_ADDR 0x650000000000ull
+
 struct hal_context {
     uint64_t rsp;
 };

@@ -99,21 +99,25 @@ void as_wipe_current(void)
 
 void hal_as_destroy(struct hal_as *as)
 {
-    if (as == this_carrier()->as)
-        HOST2(HOST_munmap, USER_MIN, USER_LIMIT - USER_MIN);
-    else
-        as->wipe = true;
     spin_lock(&as_lock);
     bool keep = pool_size < POOL_MAX;
-    if (keep) {
-        list_add(&as->link, &pool);
-        pool_size++;
-    } else {
-        list_add_tail(&as->link, &graveyard);
-    }
-    spin_unlock(&as_lock);
     if (keep)
+        pool_size++;
+    spin_unlock(&as_lock);
+    if (keep) {
+        if (as == this_carrier()->as)
+            HOST2(HOST_munmap, USER_MIN, USER_LIMIT - USER_MIN);
+        else
+            as->wipe = true;
+        spin_lock(&as_lock);
+        list_add(&as->link, &pool);
+        spin_unlock(&as_lock);
         return;
+    }
+    /* Its end takes the memory along. */
+    spin_lock(&as_lock);
+    list_add_tail(&as->link, &graveyard);
+    spin_unlock(&as_lock);
     __atomic_store_n(&as->dying, true, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&as->users, __ATOMIC_SEQ_CST) != 0)
         return; /* the last CPU to leave ends it */

@@ -73,7 +73,7 @@ long carrier_clone(uint64_t flags, void *stack_top, int32_t *parent_tid, void (*
 void carrier_leave(struct hal_context *prev, struct hal_context *next, void *stack_top, void (*fn)(void *), struct carrier *to);
 void carrier_resume(uint64_t rsp) __attribute__((noreturn));
 void gate_sigreturn(void);
-extern const char gate_syscall_end[], runtime_text_begin[], runtime_text_end[], runtime_data_begin[], runtime_data_end[];
+extern const char gate_syscall_end[], runtime_text_begin[], runtime_text_end[], runtime_data_begin[], runtime_bss_begin[], runtime_data_end[];
 
 int futex_wait_host(uint32_t *word, uint32_t value, uint64_t timeout_ns); /* UINT64_MAX: none */
 void futex_wake_host(uint32_t *word, int n);

@@ -83,6 +83,10 @@ static void kernel_interrupted(int sig, const struct h_siginfo *info, struct h_u
 {
     if (sig == H_SIGTICK || sig == H_SIGKICK) {
         struct cpu *c = this_cpu();
+        if (sig == H_SIGTICK) {
+            __atomic_add_fetch(&c->kernel_ticks, 1, __ATOMIC_RELAXED);
+            WRITE_ONCE(c->tick_missed, 1);
+        }
         WRITE_ONCE(c->need_resched, 1);
         /* Past the last look at need_resched, but the frame is still whole: look again. */
         if (uc->rip >= (uint64_t)arch_exit_begin && uc->rip < (uint64_t)arch_exit_end)

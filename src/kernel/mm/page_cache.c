@@ -242,6 +242,11 @@ int page_cache_fill_locked(struct page_cache *pc, uint64_t off, uint64_t end, ui
             char *mem = page_cache_addr_locked(pc, off, &contiguous);
             run = k_min(k_min(run, (uint64_t)contiguous), READ_CHUNK);
             int err = mem ? fill_piece(pc, mem, off, run) : -ENOMEM;
+            /* What is read ahead must not fail what was asked for. */
+            if (err && mem && off < must_end && run > must_end - off) {
+                run = must_end - off;
+                err = fill_piece(pc, mem, off, run);
+            }
             if (err)
                 return off >= must_end ? 0 : err;
         }

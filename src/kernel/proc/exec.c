@@ -20,6 +20,7 @@
 #include "proc/elf.h"
 #include "proc/exec_args.h"
 #include "proc/exec_stack.h"
+#include "proc/rseq.h"
 #include "proc/task.h"
 #include "stats.h"
 
@@ -376,7 +377,7 @@ static void become(struct exec *e)
     t->altstack_sp = t->altstack_size = 0;
     t->clear_child_tid = 0;
     t->robust_list = 0;
-    t->rseq = 0;
+    rseq_exec(t);
     p->has_execed = true;
     if (e->secure)
         p->personality &= ~(uint32_t)PERSONALITY_CLEARED_ON_SETID;

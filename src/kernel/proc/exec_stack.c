@@ -8,15 +8,16 @@
 #include "crypto/drbg.h"
 #include "mm/mm.h"
 #include "proc/elf.h"
+#include "proc/rseq.h"
 #include "proc/task.h"
 
 enum {
     AT_NULL_K = 0, AT_PHDR_K = 3, AT_PHENT_K = 4, AT_PHNUM_K = 5, AT_PAGESZ_K = 6, AT_BASE_K = 7, AT_FLAGS_K = 8, AT_ENTRY_K = 9, AT_UID_K = 11,
     AT_EUID_K = 12, AT_GID_K = 13, AT_EGID_K = 14, AT_PLATFORM_K = 15, AT_HWCAP_K = 16, AT_CLKTCK_K = 17, AT_SECURE_K = 23, AT_RANDOM_K = 25,
-    AT_HWCAP2_K = 26, AT_EXECFN_K = 31, AT_SYSINFO_EHDR_K = 33, AT_MINSIGSTKSZ_K = 51,
+    AT_HWCAP2_K = 26, AT_RSEQ_FEATURE_SIZE_K = 27, AT_RSEQ_ALIGN_K = 28, AT_EXECFN_K = 31, AT_SYSINFO_EHDR_K = 33, AT_MINSIGSTKSZ_K = 51,
 };
 #define HWCAP2_FSGSBASE 2
-#define AUXV_PAIRS 21u
+#define AUXV_PAIRS 23u
 #define CLOCK_TICKS 100
 /* Of a signal frame besides the extended state: siginfo, ucontext, alignment, red zone. */
 #define SIGFRAME_FIXED 1024u
@@ -95,6 +96,8 @@ static unsigned make_auxv(struct mm *mm, const struct exec_auxv *aux, uaddr_t fi
         {AT_SECURE_K, aux->secure},
         {AT_RANDOM_K, random},
         {AT_HWCAP2_K, HWCAP2_FSGSBASE},
+        {AT_RSEQ_FEATURE_SIZE_K, RSEQ_FEATURE_SIZE_K},
+        {AT_RSEQ_ALIGN_K, RSEQ_ALIGN_K},
         {AT_EXECFN_K, filename},
         {AT_PLATFORM_K, platform_at},
         {AT_NULL_K, 0},

@@ -351,7 +351,7 @@ void thread_exit(int wait_status)
     uint64_t used_ns, system_ns;
     thread_cpu_times(t, &used_ns, &system_ns);
     p->utime_ns += used_ns;
-    p->stime_ns += t->stime_ns;
+    p->stime_ns += system_ns;
     p->nr_voluntary += t->nr_voluntary;
     p->nr_involuntary += t->nr_involuntary;
     p->nr_threads--;

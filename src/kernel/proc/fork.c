@@ -13,6 +13,7 @@
 #include "fs/vfs.h"
 #include "mm/mm.h"
 #include "proc/pid.h"
+#include "proc/rseq.h"
 #include "proc/signal_internal.h"
 
 #define CSIGNAL 0xffull
@@ -134,6 +135,7 @@ static void copy_thread_state(struct thread *t, const struct clone_request *a)
     }
     t->set_child_tid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0;
     t->clear_child_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;
+    rseq_fork(t, a->flags & CLONE_VM);
 }
 
 /* What clone shares or copies. Everything goes into t, so that thread_put undoes it. */

@@ -11,6 +11,11 @@
  * space (the switch is then a function call once the waker sleeps); else to its last CPU. An idle CPU polls for a while, stealing
  * what has waited elsewhere longer than STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy.
  *
+ * Order in a run queue: by rank (real-time priorities, then normal threads, then SCHED_IDLE), first come first served within one. Normal
+ * threads take turns of SLICE_NS. A nice value below 0 makes the turn longer; one above 0 makes the thread sit out after a turn,
+ * so long that against one other thread it gets the share that Linux would give it (a slice cannot be shorter than a tick). Nobody starves:
+ * every FAIR_NS the thread that has waited longest has a turn, whatever its rank.
+ *
  * Locks: thread->wake_lock -> cpu->rq_lock.
  */
 #include "proc/sched.h"
@@ -27,6 +32,9 @@
 #define SLICE_NS (4 * NSEC_PER_MSEC)
 #define POLL_NS (30 * NSEC_PER_USEC)
 #define STEAL_AGE_NS (20 * NSEC_PER_USEC)
+#define FAIR_NS (100 * NSEC_PER_MSEC)
+#define RR_SLICE_NS (100 * NSEC_PER_MSEC)
+#define SLICE_MAX_NS (100 * NSEC_PER_MSEC)
 #define BUSY_SLEEP_MIN_NS (100 * NSEC_PER_USEC)
 #define BUSY_SLEEP_MAX_NS (4 * NSEC_PER_MSEC)
 
@@ -71,29 +79,109 @@ static struct hal_as *thread_as(const struct thread *t)
     return t->mm ? t->mm->as : NULL;
 }
 
+/* ---- policies and nice values ---- */
+
+static int rank_of(const struct thread *t)
+{
+    switch (t->sched_policy) {
+    case SCHED_FIFO_K:
+    case SCHED_RR_K: return t->rt_priority;
+    case SCHED_IDLE_K: return -1;
+    default: return 0;
+    }
+}
+
+static bool is_plain(const struct thread *t)
+{
+    return t->sched_policy == SCHED_OTHER_K && t->nice == 0;
+}
+
+/* ns * 1.25^levels, the ratio of the weights of two threads that are `levels` of nice apart */
+static ktime_t scale_by_nice(ktime_t ns, int levels)
+{
+    while (levels-- > 0)
+        ns += ns / 4;
+    return ns;
+}
+
+/* When the turn ends that t begins, or goes on with, now. */
+static ktime_t turn_end(struct thread *t, ktime_t now)
+{
+    ktime_t slice = SLICE_NS;
+    if (likely(is_plain(t)))
+        return now + SLICE_NS;
+    if (t->sched_policy == SCHED_FIFO_K)
+        return KTIME_NEVER;
+    if (t->sched_policy == SCHED_RR_K)
+        slice = RR_SLICE_NS;
+    else if (t->nice < 0)
+        slice = k_min(scale_by_nice(SLICE_NS, -t->nice), SLICE_MAX_NS);
+    if (now >= t->turn_end || t->turn_end > now + slice)
+        t->turn_end = now + slice;
+    return t->turn_end;
+}
+
+/* Does t, which is being preempted, stay in front of its equals? */
+static bool keeps_turn(const struct thread *t, ktime_t now)
+{
+    if (likely(is_plain(t)))
+        return false;
+    return t->sched_policy == SCHED_FIFO_K || ((t->sched_policy == SCHED_RR_K || t->nice < 0) && now < t->turn_end);
+}
+
+/* After t has run for `ran` */
+static void sit_out(struct thread *t, ktime_t now, ktime_t ran)
+{
+    if (t->sched_policy == SCHED_FIFO_K || t->sched_policy == SCHED_RR_K)
+        return;
+    ktime_t share = scale_by_nice(k_min(ran, SLICE_NS), t->nice);
+    /* The other thread's turns end with ticks; a wait that ends just after one would last for one more. */
+    t->not_before = now + k_min(share - k_min(share, SLICE_NS / 2), FAIR_NS);
+}
+
+/* Should the newly runnable t have the CPU at once? What is equal waits for the end of the turn. */
+static bool preempts(const struct thread *t, const struct thread *running)
+{
+    int mine = rank_of(t), its = rank_of(running);
+    return mine > its || (mine == its && mine <= 0 && t->nice < running->nice);
+}
+
 /* ---- run queues ---- */
 
 static void rq_put(struct cpu *c, struct thread *t, bool front)
 {
+    struct list *at;
+    int rank = rank_of(t);
     t->queued_at = time_mono_ns();
     t->cpu = c->id;
     spin_lock(&c->rq_lock);
     t->queued = true;
-    if (front)
-        list_add(&t->rq_link, &c->rq);
-    else
-        list_add_tail(&t->rq_link, &c->rq);
+    if (front) {
+        for (at = c->rq.next; at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) > rank; at = at->next)
+            ;
+        list_add_tail(&t->rq_link, at);
+    } else {
+        for (at = c->rq.prev; at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) < rank; at = at->prev)
+            ;
+        list_add(&t->rq_link, at);
+    }
     c->nr_running++;
     spin_unlock(&c->rq_lock);
 }
 
 /* Takes the first thread of c's queue that may run on `on` now. */
-static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t aged_before)
+static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t now)
 {
     if (!READ_ONCE(c->nr_running))
         return NULL;
-    struct thread *t, *found = NULL;
+    ktime_t aged_before = now > STEAL_AGE_NS ? now - STEAL_AGE_NS : 0;
+    struct thread *t, *found = NULL, *oldest = NULL;
+    bool in_order = true;
     spin_lock(&c->rq_lock);
+    if (unlikely(c == on && now >= c->fair_at)) {
+        c->fair_at = now + FAIR_NS;
+        in_order = false;
+    }
     list_for_each(t, &c->rq, rq_link) {
         struct hal_as *as = thread_as(t);
         if (c != on) {
@@ -104,29 +192,44 @@ static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t aged_before
         }
         if (as && as != on->as && !hal_as_ready(as, on->id))
             continue;
-        found = t;
-        list_del(&t->rq_link);
-        t->queued = false;
+        if (!oldest || t->queued_at < oldest->queued_at)
+            oldest = t;
+        if (likely(in_order && (t->not_before <= now || c != on))) {
+            found = t;
+            break;
+        }
+        if (!found && t->not_before <= now)
+            found = t;
+    }
+    /* Who sits out runs when nobody else wants to; who has waited too long runs now. */
+    if (!found || (unlikely(!in_order) && oldest->queued_at + FAIR_NS <= now))
+        found = oldest;
+    if (found) {
+        list_del(&found->rq_link);
+        found->queued = false;
         c->nr_running--;
-        break;
     }
     spin_unlock(&c->rq_lock);
     return found;
 }
 
-static struct thread *pick_next(struct cpu *c)
+static void enqueue(struct thread *t);
+
+static struct thread *pick_next(struct cpu *c, ktime_t now)
 {
-    struct thread *t = rq_take(c, c, 0);
-    if (t)
-        return t;
-    if (nr_cpus > 1) {
-        ktime_t now = time_mono_ns();
-        ktime_t before = now > STEAL_AGE_NS ? now - STEAL_AGE_NS : 0;
-        for (unsigned i = 1; i < nr_cpus; i++) {
-            t = rq_take(&cpus[(c->id + i) % nr_cpus], c, before);
-            if (t)
-                return t;
-        }
+    struct thread *t;
+    while ((t = rq_take(c, c, now))) {
+        if (likely(affine(t, c->id)))
+            return t;
+        /* Its affinity was changed while it was queued. */
+        spin_lock(&t->wake_lock);
+        enqueue(t);
+        spin_unlock(&t->wake_lock);
+    }
+    for (unsigned i = 1; i < nr_cpus; i++) {
+        t = rq_take(&cpus[(c->id + i) % nr_cpus], c, now);
+        if (t)
+            return t;
     }
     return NULL;
 }
@@ -152,8 +255,11 @@ static void enqueue(struct thread *t)
     if (target != me && !(!as || target->as == as || hal_as_ready(as, target->id)) && affine(t, me->id) && (!as || hal_as_ready(as, me->id)))
         target = me;
     rq_put(target, t, false);
-    if (target == me)
+    if (target == me) {
+        if (unlikely(preempts(t, me->thread)))
+            WRITE_ONCE(me->need_resched, 1);
         return;
+    }
     __atomic_store_n(&target->need_resched, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&target->idle, __ATOMIC_SEQ_CST) == IDLE_SLEEPING)
         hal_cpu_kick(target->id);
@@ -202,10 +308,17 @@ static void finish_switch(void)
         thread_put(prev);
 }
 
-static void account_switch(struct thread *prev, struct thread *next, ktime_t now)
+/* Time is the workload's but for the ticks that met kernel code: a sample, which costs a system call nothing. */
+static void account_switch(struct cpu *c, struct thread *prev, struct thread *next, ktime_t now)
 {
-    prev->utime_ns += now - prev->acct_since;
+    ktime_t ran = now - prev->acct_since, system = 0;
+    if (unlikely(READ_ONCE(c->kernel_ticks)))
+        system = k_min(ran, __atomic_exchange_n(&c->kernel_ticks, 0, __ATOMIC_RELAXED) * KERNEL_TICK_NS);
+    prev->utime_ns += ran - system;
+    prev->stime_ns += system;
     next->acct_since = now;
+    if (unlikely(prev->nice > 0))
+        sit_out(prev, now, ran);
 }
 
 static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, ktime_t now)
@@ -215,10 +328,11 @@ static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, k
     next->running = true;
     next->on_cpu = true;
     next->cpu = c->id;
-    account_switch(prev, next, now);
-    c->slice_end = now + SLICE_NS;
+    account_switch(c, prev, next, now);
+    c->slice_end = turn_end(next, now);
     if (next == prev)
         return;
+    next->rseq_dirty = next->rseq != 0;
     if (prev->mm) {
         prev->fs_base = arch_fs_base();
         if (!prev->fpu_saved) {
@@ -244,7 +358,8 @@ static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, k
     }
 }
 
-void schedule(void)
+/* preempted: the running thread is not done with its turn of its own will. */
+static void switch_away(bool preempted)
 {
     struct cpu *c = this_cpu();
     struct thread *prev = c->thread;
@@ -257,17 +372,25 @@ void schedule(void)
         if (prev->state == THREAD_RUNNABLE) {
             prev->nr_involuntary++;
             prev->running = false;
-            rq_put(c, prev, false);
+            if (likely(affine(prev, c->id)))
+                rq_put(c, prev, preempted && keeps_turn(prev, now));
+            else
+                enqueue(prev);
         } else {
             prev->nr_voluntary++;
             prev->running = false;
         }
     }
     spin_unlock(&prev->wake_lock);
-    struct thread *next = pick_next(c);
+    struct thread *next = pick_next(c, now);
     if (!next)
         next = c->idle_thread;
     switch_to(c, prev, next, now);
+}
+
+void schedule(void)
+{
+    switch_away(false);
 }
 
 struct sleep_timer {
@@ -311,10 +434,10 @@ void sched_resched(void)
         WRITE_ONCE(c->need_resched, 0);
         host_ring_poll();
         run_timers(time_mono_ns());
-        if (READ_ONCE(c->nr_running) == 0)
+        if (READ_ONCE(c->nr_running) == 0 && affine(c->thread, c->id))
             return;
     }
-    schedule();
+    switch_away(true);
 }
 
 void sched_tick(void)
@@ -323,7 +446,7 @@ void sched_tick(void)
     ktime_t now = time_mono_ns();
     host_ring_poll();
     run_timers(now);
-    if (READ_ONCE(c->nr_running) && now >= c->slice_end)
+    if (READ_ONCE(c->nr_running) && (now >= c->slice_end || now >= c->fair_at))
         WRITE_ONCE(c->need_resched, 1);
 }
 
@@ -345,17 +468,24 @@ void sched_kick_thread(struct thread *t)
 void sched_thread_changed(struct thread *t)
 {
     if (t == current) {
-        if (!affine(t, this_cpu()->id)) {
-            spin_lock(&t->wake_lock);
-            t->running = false;
-            enqueue(t);
-            spin_unlock(&t->wake_lock);
-            struct cpu *c = this_cpu();
-            struct thread *next = pick_next(c);
-            switch_to(c, t, next ? next : c->idle_thread, time_mono_ns());
-        }
+        WRITE_ONCE(this_cpu()->need_resched, 1);
+        sched_resched();
         return;
     }
+    /* In its queue it may stand in the wrong place, or be in the wrong one. */
+    spin_lock(&t->wake_lock);
+    struct cpu *c = &cpus[t->cpu];
+    spin_lock(&c->rq_lock);
+    bool queued = t->queued && t->cpu == c->id;
+    if (queued) {
+        list_del(&t->rq_link);
+        t->queued = false;
+        c->nr_running--;
+    }
+    spin_unlock(&c->rq_lock);
+    if (queued)
+        enqueue(t);
+    spin_unlock(&t->wake_lock);
     sched_kick_thread(t);
 }
 
@@ -408,13 +538,12 @@ static bool idle_work(struct cpu *c)
     ktime_t now = time_mono_ns();
     if (now >= __atomic_load_n(&next_timer, __ATOMIC_RELAXED))
         return true;
-    ktime_t before = now > STEAL_AGE_NS ? now - STEAL_AGE_NS : 0;
     for (unsigned i = 0; i < nr_cpus; i++) {
         struct cpu *o = &cpus[i];
         if (o == c || !READ_ONCE(o->nr_running))
             continue;
         /* A look at the first one is enough here; schedule() takes it under the lock. */
-        struct thread *t = rq_take(o, c, before);
+        struct thread *t = rq_take(o, c, now);
         if (t) {
             rq_put(c, t, true);
             return true;

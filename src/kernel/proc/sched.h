@@ -10,6 +10,8 @@
 
 struct thread;
 
+enum { SCHED_OTHER_K = 0, SCHED_FIFO_K = 1, SCHED_RR_K = 2, SCHED_BATCH_K = 3, SCHED_IDLE_K = 5, SCHED_DEADLINE_K = 6 };
+
 enum thread_state {
     THREAD_RUNNABLE,        /* running, or in a run queue */
     THREAD_INTERRUPTIBLE,   /* sleeping; signals wake it */

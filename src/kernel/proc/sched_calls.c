@@ -11,7 +11,6 @@
 #include "proc/pid.h"
 #include "proc/task.h"
 
-enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_DEADLINE = 6 };
 #define SCHED_RESET_ON_FORK 0x40000000
 #define SCHED_FLAG_RESET_ON_FORK 1ull
 #define RT_PRIORITY_MAX 99
@@ -20,12 +19,12 @@ enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDL
 
 static bool policy_is_rt(int policy)
 {
-    return policy == SCHED_FIFO || policy == SCHED_RR;
+    return policy == SCHED_FIFO_K || policy == SCHED_RR_K;
 }
 
 static bool policy_valid(int policy)
 {
-    return policy_is_rt(policy) || policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+    return policy_is_rt(policy) || policy == SCHED_OTHER_K || policy == SCHED_BATCH_K || policy == SCHED_IDLE_K;
 }
 
 /* 0: current. Counted, or NULL. */
@@ -153,7 +152,7 @@ static int64_t may_change(const struct thread *t, const struct sched_change *c)
     }
     if (c->set_nice && c->nice < t->nice && !can_nice(t, c->nice))
         return -EPERM;
-    if (t->sched_policy == SCHED_IDLE && c->policy != SCHED_IDLE && !can_nice(t, t->nice))
+    if (t->sched_policy == SCHED_IDLE_K && c->policy != SCHED_IDLE_K && !can_nice(t, t->nice))
         return -EPERM;
     if (!owns(current->cred, t))
         return -EPERM;
@@ -241,14 +240,14 @@ int64_t sys_sched_get_priority_max(int policy)
 {
     if (policy_is_rt(policy))
         return RT_PRIORITY_MAX;
-    return policy_valid(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+    return policy_valid(policy) || policy == SCHED_DEADLINE_K ? 0 : -EINVAL;
 }
 
 int64_t sys_sched_get_priority_min(int policy)
 {
     if (policy_is_rt(policy))
         return 1;
-    return policy_valid(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+    return policy_valid(policy) || policy == SCHED_DEADLINE_K ? 0 : -EINVAL;
 }
 
 int64_t sys_sched_rr_get_interval(int pid, uaddr_t interval)
@@ -258,7 +257,7 @@ int64_t sys_sched_rr_get_interval(int pid, uaddr_t interval)
     struct thread *t = thread_or_current(pid);
     if (!t)
         return -ESRCH;
-    uint64_t ns = t->sched_policy == SCHED_FIFO ? 0 : t->sched_policy == SCHED_RR ? 100 * NSEC_PER_MSEC : 4 * NSEC_PER_MSEC;
+    uint64_t ns = t->sched_policy == SCHED_FIFO_K ? 0 : t->sched_policy == SCHED_RR_K ? 100 * NSEC_PER_MSEC : 4 * NSEC_PER_MSEC;
     thread_put(t);
     return put_user(ns_to_timespec(ns), interval);
 }
@@ -319,7 +318,7 @@ int64_t sys_sched_setattr(int pid, uaddr_t addr, uint32_t flags)
         .policy = (int)a.policy,
         .rt_priority = (int)a.priority,
         .nice = k_max(NICE_MIN, k_min(a.nice, NICE_MAX)),
-        .set_nice = a.policy == SCHED_OTHER || a.policy == SCHED_BATCH,
+        .set_nice = a.policy == SCHED_OTHER_K || a.policy == SCHED_BATCH_K,
         .reset_on_fork = a.flags & SCHED_FLAG_RESET_ON_FORK,
     };
     return change_scheduler(pid, &c);

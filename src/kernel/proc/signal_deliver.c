@@ -14,6 +14,7 @@
 #include "base/errno.h"
 #include "base/string.h"
 #include "proc/pid.h"
+#include "proc/rseq.h"
 #include "proc/signal_internal.h"
 
 #define SYSCALL_INSN_LEN 2
@@ -167,8 +168,8 @@ static void run_handler(struct regs *regs, int sig, const struct k_sigaction *ac
     struct thread *t = current;
     restart_before_handler(regs, action->flags);
     sigset_k saved = t->restore_blocked ? t->saved_blocked : t->blocked;
-    if (signal_frame_setup(regs, sig, action, info, saved)) {
-        /* No room for a frame. SIGSEGV may have a handler on another stack; if that was it, nothing is left to try. */
+    if ((t->rseq && rseq_signal(regs)) || signal_frame_setup(regs, sig, action, info, saved)) {
+        /* No room for a frame, or a rseq area that makes no sense. SIGSEGV may have a handler on another stack; if that was it, nothing is left to try. */
         if (sig == SIGSEGV)
             process_exit_group(SIGSEGV);
         signal_force_fault(SIGSEGV, SI_KERNEL_K, 0);

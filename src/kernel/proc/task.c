@@ -16,6 +16,7 @@
 #include "base/string.h"
 #include "fs/vfs.h"
 #include "mm/mm.h"
+#include "proc/cpus.h"
 #include "proc/pid.h"
 #include "proc/signal_internal.h"
 
@@ -197,17 +198,42 @@ struct cred *thread_cred_get(struct thread *t)
 
 /* ---- CPU time ---- */
 
-void thread_cpu_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
+static spinlock_t cpu_times_lock = SPINLOCK_INIT; /* the innermost lock */
+
+/* The sum is exact; how it is divided is a sample that later ticks correct. Neither part may go back for that, so the other
+ * one waits for it. */
+static void never_back(struct cpu_times *shown, uint64_t *utime_ns, uint64_t *stime_ns)
+{
+    uint64_t sum = *utime_ns + *stime_ns;
+    spin_lock(&cpu_times_lock);
+    if (sum > shown->utime_ns + shown->stime_ns) {
+        shown->stime_ns = k_min(k_max(*stime_ns, shown->stime_ns), sum - shown->utime_ns);
+        shown->utime_ns = sum - shown->stime_ns;
+    }
+    *utime_ns = shown->utime_ns;
+    *stime_ns = shown->stime_ns;
+    spin_unlock(&cpu_times_lock);
+}
+
+static void sampled_times(const struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
 {
     *utime_ns = READ_ONCE(t->utime_ns);
     *stime_ns = READ_ONCE(t->stime_ns);
     /* A running thread's last stretch is not yet in its sums. */
     ktime_t since = READ_ONCE(t->acct_since);
+    const struct cpu *c = &cpus[READ_ONCE(t->cpu)];
     if (READ_ONCE(t->on_cpu) && since != 0) {
-        ktime_t now = time_mono_ns();
-        if (now > since)
-            *utime_ns += now - since;
+        ktime_t now = time_mono_ns(), ran = now > since ? now - since : 0;
+        ktime_t system = READ_ONCE(c->thread) == t ? k_min(ran, READ_ONCE(c->kernel_ticks) * KERNEL_TICK_NS) : 0;
+        *utime_ns += ran - system;
+        *stime_ns += system;
     }
+}
+
+void thread_cpu_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
+{
+    sampled_times(t, utime_ns, stime_ns);
+    never_back(&t->shown, utime_ns, stime_ns);
 }
 
 void process_cpu_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns)
@@ -219,11 +245,12 @@ void process_cpu_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns
         uint64_t u, k;
         if (t->exiting && t->state == THREAD_DEAD)
             continue; /* a dead leader: already in the sums */
-        thread_cpu_times(t, &u, &k);
+        sampled_times(t, &u, &k);
         user += u;
         system += k;
     }
     spin_unlock(&s->lock);
+    never_back(&p->shown, &user, &system);
     *utime_ns = user;
     *stime_ns = system;
 }

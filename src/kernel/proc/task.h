@@ -66,6 +66,11 @@ enum { CAP_CHOWN_K = 0, CAP_DAC_OVERRIDE_K = 1, CAP_DAC_READ_SEARCH_K = 2, CAP_F
        CAP_LAST_K = 40 };
 #define CAP_FULL_SET ((2ull << CAP_LAST_K) - 1)
 
+/* CPU time as last told to anybody. */
+struct cpu_times {
+    uint64_t utime_ns, stime_ns;
+};
+
 /* A process group and a session are identified by the struct pid_ref of their leader's number. */
 struct process {
     struct ref ref;
@@ -110,6 +115,7 @@ struct process {
     struct process_timers *timers; /* interval and POSIX timers: time/itimer.c, time/posix_timer.c */
     ktime_t start_time;
     uint64_t utime_ns, stime_ns;       /* of threads that are gone */
+    struct cpu_times shown;            /* under cpu_times_lock of proc/task.c */
     uint64_t child_utime_ns, child_stime_ns;
     uint64_t min_flt, maj_flt, child_min_flt, child_maj_flt;
     uint64_t max_rss_kib, child_max_rss_kib;
@@ -137,6 +143,8 @@ struct thread {
     spinlock_t wake_lock; /* state, queued */
     int nice;
     int sched_policy, rt_priority;
+    ktime_t turn_end;   /* while it is not plain (proc/sched.c): of the turn that it has begun */
+    ktime_t not_before; /* nice values above 0: it sits out till then */
     bool sched_reset_on_fork;
     uint64_t affinity[HAL_MAX_CPUS / 64];
 
@@ -159,14 +167,21 @@ struct thread {
 
     struct sigpending pending;
     sigset_k blocked, saved_blocked; /* saved: by sigsuspend, ppoll...; restored after the handler frame is built */
-    bool restore_blocked;
     sigset_k sigwait_set; /* what sigtimedwait waits for */
     uaddr_t altstack_sp;
     uint64_t altstack_size;
     int altstack_flags;
     int pdeath_signal;
-    bool signal_pending; /* a hint: recheck on the way out */
-    bool exit_requested; /* dies at the next way out */
+    /* What the way out looks at; one word, so that one test will do. */
+    union {
+        struct {
+            bool signal_pending;  /* a hint: recheck on the way out */
+            bool exit_requested;  /* dies at the next way out */
+            bool restore_blocked; /* saved_blocked is to become blocked */
+            bool rseq_dirty;      /* it was switched away from since it last looked at its rseq area */
+        };
+        uint32_t exit_work;
+    };
     bool in_vfork_wait;
     bool exiting; /* past the point where it takes signals (sighand->lock) */
     bool stopped; /* stands still for job control; counted in process->nr_stopped */
@@ -185,9 +200,12 @@ struct thread {
     uaddr_t set_child_tid; /* a new thread stores its tid there before anything else */
     uaddr_t robust_list;
     size_t robust_list_len;
-    uaddr_t rseq;
+    uaddr_t rseq; /* the registered area (proc/rseq.c); 0: none */
+    uint32_t rseq_len, rseq_signature;
+    uint32_t rseq_cpu; /* the CPU's number that stands in the area; UINT32_MAX: unknown */
     int exit_code;
     uint64_t utime_ns, stime_ns;
+    struct cpu_times shown;
     ktime_t acct_since;
     uint64_t nr_voluntary, nr_involuntary;
     ktime_t start_time;
@@ -233,7 +251,7 @@ struct process *process_create_init(void);
 /* With proc_tree_lock held; not counted; NULL when there is none. */
 struct thread *thread_find_locked(kpid_t tid);
 struct process *process_find_locked(kpid_t pid);
-/* Used CPU time of all threads, living and gone. */
+/* Used CPU time of all threads, living and gone. Neither part ever goes back from one call to the next. */
 void process_cpu_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns);
 void thread_cpu_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns);
 /* The kernel's own counted references to what other threads may be letting go of (exit, execve): NULL when gone. */

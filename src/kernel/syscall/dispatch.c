@@ -7,6 +7,7 @@
 #include "mm/mm.h"
 #include "mm/text_view.h"
 #include "proc/cpus.h"
+#include "proc/rseq.h"
 #include "proc/task.h"
 #include "syscall/syscall.h"
 #include "time/process_timers.h"
@@ -52,8 +53,11 @@ int arch_exit_work(struct regs *regs)
     struct thread *t = current;
     for (;;) {
         bool restart = regs->orig_rax != REGS_NO_SYSCALL && (int64_t)regs->rax <= -ERESTARTSYS && (int64_t)regs->rax >= -ERESTART_RESTARTBLOCK;
-        if (unlikely(READ_ONCE(t->signal_pending) || READ_ONCE(t->exit_requested) || READ_ONCE(t->restore_blocked) || restart)) {
-            signal_deliver(regs);
+        if (unlikely(READ_ONCE(t->exit_work) || restart)) {
+            if (READ_ONCE(t->signal_pending) || READ_ONCE(t->exit_requested) || READ_ONCE(t->restore_blocked) || restart)
+                signal_deliver(regs);
+            else
+                rseq_resume(regs);
             continue;
         }
         if (unlikely(READ_ONCE(t->mm->revoke_pending))) {
@@ -61,6 +65,8 @@ int arch_exit_work(struct regs *regs)
             continue;
         }
         if (unlikely(READ_ONCE(this_cpu()->need_resched))) {
+            if (READ_ONCE(this_cpu()->tick_missed))
+                kernel_tick(regs);
             sched_resched();
             continue;
         }
@@ -126,6 +132,7 @@ void kernel_fault(struct regs *regs, const struct hal_fault *fault)
 void kernel_tick(struct regs *regs)
 {
     (void)regs;
+    WRITE_ONCE(this_cpu()->tick_missed, 0);
     sched_tick();
     time_update();
     if (current->process)

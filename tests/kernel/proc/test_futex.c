@@ -149,7 +149,7 @@ KTEST(futex_requeued_waiter_goes_back_to_its_own_word_after_a_spurious_wake)
     struct waiter_arg w = {.addr = a, .op = F_WAIT | F_PRIVATE};
     struct thread *t = mock_start(waits, &w);
     mock_sleep(NSEC_PER_MSEC);
-    KCHECK_EQ(sys_futex(a, F_REQUEUE | F_PRIVATE, 0, 1, b, 0), 0);
+    KCHECK_EQ(sys_futex(a, F_REQUEUE | F_PRIVATE, 0, 1, b, 0), 1);
     KCHECK(thread_wake(t));
     mock_sleep(NSEC_PER_MSEC);
     KCHECK(!w.done);

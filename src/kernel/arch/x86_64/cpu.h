@@ -33,10 +33,13 @@ struct cpu {
     uint32_t nr_running;       /* runnable threads queued, without the current one */
     struct list rq;
     struct hal_as *as;         /* current address space */
-    ktime_t slice_end;
+    ktime_t slice_end; /* the running thread's turn ends */
+    ktime_t fair_at;   /* the thread that has waited longest has a turn next */
     uint64_t nr_switches, idle_ns;
     ktime_t idle_since; /* 0: not idle; what idle_ns lacks while it is */
     uint64_t nr_interrupts; /* ticks and kicks that met workload code */
+    uint32_t kernel_ticks;  /* ticks that met kernel code since the last switch; counted by the HAL */
+    uint32_t tick_missed;   /* there was one, and kernel_tick has yet to be called for it; set by the HAL */
 };
 
 static inline struct cpu *this_cpu(void)
