@@ -54,8 +54,13 @@ static int signals_open(struct cella_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < NR_PASSED; i++)
+    for (size_t i = 0; i < NR_PASSED; i++) {
+        struct sigaction old;
+        /* A blocked signal is queued even when it is ignored, so the ignored ones must stay out of the set. */
+        if (sigaction(passed_signals[i].signal, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+            continue;
         sigaddset(&set, passed_signals[i].signal);
+    }
     sigprocmask(SIG_BLOCK, &set, NULL);
     /* A stream whose reader has gone, and a file at its size limit, are errors for the keep and not the launcher's end. */
     signal(SIGPIPE, SIG_IGN);

@@ -22,29 +22,29 @@ void ktest_fail_eq(const char *file, int line, const char *expr, int64_t got, in
 /* Has the running test failed? */
 int ktest_failed(void);
 
-#define KTEST(name)                                                                                \
-    static void name(void);                                                                        \
-    __attribute__((constructor)) static void register_##name(void)                                 \
-    {                                                                                              \
-        ktest_register(#name, name);                                                               \
-    }                                                                                              \
+#define KTEST(name)                                                                                                                                            \
+    static void name(void);                                                                                                                                    \
+    __attribute__((constructor)) static void register_##name(void)                                                                                             \
+    {                                                                                                                                                          \
+        ktest_register(#name, name);                                                                                                                           \
+    }                                                                                                                                                          \
     static void name(void)
 
 /* Ends the function that it stands in when cond does not hold. */
-#define KCHECK(cond)                                                                               \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            ktest_fail(__FILE__, __LINE__, #cond);                                                 \
-            return;                                                                                \
-        }                                                                                          \
+#define KCHECK(cond)                                                                                                                                           \
+    do {                                                                                                                                                       \
+        if (!(cond)) {                                                                                                                                         \
+            ktest_fail(__FILE__, __LINE__, #cond);                                                                                                             \
+            return;                                                                                                                                            \
+        }                                                                                                                                                      \
     } while (0)
-#define KCHECK_EQ(expr, want)                                                                      \
-    do {                                                                                           \
-        int64_t _got = (int64_t)(expr), _want = (int64_t)(want);                                   \
-        if (_got != _want) {                                                                       \
-            ktest_fail_eq(__FILE__, __LINE__, #expr, _got, _want);                                 \
-            return;                                                                                \
-        }                                                                                          \
+#define KCHECK_EQ(expr, want)                                                                                                                                  \
+    do {                                                                                                                                                       \
+        int64_t _got = (int64_t)(expr), _want = (int64_t)(want);                                                                                               \
+        if (_got != _want) {                                                                                                                                   \
+            ktest_fail_eq(__FILE__, __LINE__, #expr, _got, _want);                                                                                             \
+            return;                                                                                                                                            \
+        }                                                                                                                                                      \
     } while (0)
 
 /* ---- memory of the workload (ktest_user.c) ---- */

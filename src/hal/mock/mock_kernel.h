@@ -26,6 +26,8 @@ void mock_stack_of(struct hal_context *c, const void **bottom, size_t *size);
 uint64_t mock_kernel_heap(void);
 size_t mock_window_size(void);
 void mock_serve_ring(void *window, int (*serve)(uint32_t slot));
+/* Sets the kernel's clock on to that time (ns). */
+void mock_time_passes_until(uint64_t mono_ns);
 /* First thing on a new stack. */
 void mock_first_switch(void);
 

@@ -112,6 +112,8 @@ static int open_mode(uint32_t flags)
 /* The operations of a file on the inode; NULL: nothing answers there. */
 static const struct file_ops *ops_of(const struct inode *inode)
 {
+    if (inode->flags & INODE_OWN_OPS)
+        return inode->fops;
     switch (inode->mode & S_IFMT_K) {
     case S_IFIFO_K: return &fifo_file_ops;
     case S_IFCHR_K: return device_file_ops(inode->rdev);
@@ -250,6 +252,7 @@ struct inode *anon_inode_new(kmode_t mode)
     if (!inode)
         return NULL;
     inode->ops = &anon_inode_ops;
+    inode->flags |= INODE_OWN_OPS;
     inode->uid = vfs_fsuid();
     inode->gid = vfs_fsgid();
     return inode;

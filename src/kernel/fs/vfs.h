@@ -132,6 +132,7 @@ enum {
     INODE_NO_NEGATIVE = 1, /* do not cache failed look-ups in this directory */
     INODE_NO_DCACHE = 2,   /* do not cache look-ups in this directory at all (procfs) */
     INODE_DEAD = 4,        /* directory was removed */
+    INODE_OWN_OPS = 16,    /* opens by its fops whatever its type: an anonymous inode that only looks like a FIFO or device */
     INODE_LINKABLE = 8,    /* made by O_TMPFILE without O_EXCL: link() may give it its first name */
 };
 

@@ -37,10 +37,16 @@ void sysinfo_set_hostname(const char *name)
     spin_unlock(&names_lock);
 }
 
+/* <linux/personality.h> */
+#define PER_MASK 0xffu
+#define PER_LINUX32 8u
+
 int64_t sys_uname(uaddr_t addr)
 {
     struct uts_name n;
     sysinfo_get_names(&n);
+    if ((current->process->personality & PER_MASK) == PER_LINUX32)
+        k_strlcpy(n.machine, "i686", sizeof(n.machine));
     return put_user(n, addr);
 }
 

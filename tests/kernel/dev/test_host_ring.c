@@ -98,7 +98,8 @@ KTEST(host_error_codes_out_of_range_become_eio)
 {
     static const struct {
         int64_t result, want;
-    } cases[] = {{-ENOENT, -ENOENT}, {-133, -133}, {-134, -EIO}, {-4096, -EIO}, {-ERESTART_RESTARTBLOCK, -EIO}, {INT64_MIN, -EIO}, {-EINTR, -EIO}, {INT64_MAX, INT64_MAX}, {-ERESTARTSYS, -EIO}};
+    } cases[] = {{-ENOENT, -ENOENT}, {-133, -133},   {-134, -EIO},           {-4096, -EIO},       {-ERESTART_RESTARTBLOCK, -EIO},
+                 {INT64_MIN, -EIO},  {-EINTR, -EIO}, {INT64_MAX, INT64_MAX}, {-ERESTARTSYS, -EIO}};
     mock_host = answers;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         answer = (struct cella_host_reply){.result = cases[i].result};

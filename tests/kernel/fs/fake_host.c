@@ -180,7 +180,8 @@ static uint32_t next_random(void)
 /* A number of the kind that checks get wrong. */
 static uint64_t odd_number(void)
 {
-    static const uint64_t odd[] = {0, 1, 2, 7, 8, 255, 256, 4095, 4096, 1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX, 1ull << 40, 1000, 1003};
+    static const uint64_t odd[] = {0,          1,          2,    7,   8, 255, 256, 4095, 4096, 1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, (uint64_t)INT64_MIN,
+                                   UINT64_MAX, 1ull << 40, 1000, 1003};
     uint32_t i = next_random();
     return i % 3 ? odd[i / 3 % ARRAY_LEN(odd)] : i / 3;
 }

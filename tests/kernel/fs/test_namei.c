@@ -54,10 +54,18 @@ KTEST(namei_errors_come_in_linux_order)
         unsigned flags;
         int want;
     } cases[] = {
-        {"/w/none", LOOKUP_FOLLOW, -ENOENT},        {"/w/none/x", LOOKUP_FOLLOW, -ENOENT},  {"/w/f/x", LOOKUP_FOLLOW, -ENOTDIR},
-        {"/w/f/", LOOKUP_FOLLOW, -ENOTDIR},         {"/w/f/.", LOOKUP_FOLLOW, -ENOTDIR},    {"/w/f/..", LOOKUP_FOLLOW, -ENOTDIR},
-        {"/w/loop", LOOKUP_FOLLOW, -ELOOP},         {"/w/loop/x", LOOKUP_FOLLOW, -ELOOP},   {"/w/dangling", LOOKUP_FOLLOW, -ENOENT},
-        {"", LOOKUP_FOLLOW, -ENOENT},               {"/w/l", LOOKUP_NO_SYMLINKS | LOOKUP_FOLLOW, -ELOOP},   {"/w/l/f", LOOKUP_NO_SYMLINKS, -ELOOP},
+        {"/w/none", LOOKUP_FOLLOW, -ENOENT},
+        {"/w/none/x", LOOKUP_FOLLOW, -ENOENT},
+        {"/w/f/x", LOOKUP_FOLLOW, -ENOTDIR},
+        {"/w/f/", LOOKUP_FOLLOW, -ENOTDIR},
+        {"/w/f/.", LOOKUP_FOLLOW, -ENOTDIR},
+        {"/w/f/..", LOOKUP_FOLLOW, -ENOTDIR},
+        {"/w/loop", LOOKUP_FOLLOW, -ELOOP},
+        {"/w/loop/x", LOOKUP_FOLLOW, -ELOOP},
+        {"/w/dangling", LOOKUP_FOLLOW, -ENOENT},
+        {"", LOOKUP_FOLLOW, -ENOENT},
+        {"/w/l", LOOKUP_NO_SYMLINKS | LOOKUP_FOLLOW, -ELOOP},
+        {"/w/l/f", LOOKUP_NO_SYMLINKS, -ELOOP},
         {"/w/f", LOOKUP_DIRECTORY, -ENOTDIR},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -45,9 +45,11 @@ static uint32_t next_random(void)
 /* Calls that end the thread, leave the test's ground (registers, FS base, limits, handlers), or would only make it slow. */
 static bool left_out(const char *name)
 {
-    static const char *const names[] = {"exit", "exit_group", "execve", "execveat", "clone", "clone3", "rt_sigreturn", "arch_prctl", "rt_sigaction", "setrlimit",
-                                        "prlimit64", "mlockall", "restart_syscall", "chroot", "set_robust_list", "reboot", "umount2", "sched_setaffinity",
-                                        "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups", "capset", "umask"};
+    static const char *const names[] = {
+        "exit",      "exit_group", "execve",   "execveat",        "clone",     "clone3",          "rt_sigreturn", "arch_prctl", "rt_sigaction",
+        "setrlimit", "prlimit64",  "mlockall", "restart_syscall", "chroot",    "set_robust_list", "reboot",       "umount2",    "sched_setaffinity",
+        "setuid",    "setgid",     "setreuid", "setregid",        "setresuid", "setresgid",       "setfsuid",     "setfsgid",   "setgroups",
+        "capset",    "umask"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -66,13 +68,40 @@ static bool contains(const char *name, const char *part)
 
 static uint64_t some_number(void)
 {
-    static const uint64_t odd[] = {0, 1, 2, 3, 7, 8, 15, 16, 63, 64, 255, 256, 4095, 4096, 4097, 8192, 65536, 1u << 20, INT32_MAX, 1u << 31, UINT32_MAX,
-                                   1ull << 32, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX, UINT64_MAX - 1, (uint64_t)-100, USER_LIMIT, USER_LIMIT - 1};
+    static const uint64_t odd[] = {0,
+                                   1,
+                                   2,
+                                   3,
+                                   7,
+                                   8,
+                                   15,
+                                   16,
+                                   63,
+                                   64,
+                                   255,
+                                   256,
+                                   4095,
+                                   4096,
+                                   4097,
+                                   8192,
+                                   65536,
+                                   1u << 20,
+                                   INT32_MAX,
+                                   1u << 31,
+                                   UINT32_MAX,
+                                   1ull << 32,
+                                   INT64_MAX,
+                                   (uint64_t)INT64_MIN,
+                                   UINT64_MAX,
+                                   UINT64_MAX - 1,
+                                   (uint64_t)-100,
+                                   USER_LIMIT,
+                                   USER_LIMIT - 1};
     uint32_t r = next_random();
     switch (r % 8) {
     case 0: return odd[r / 8 % ARRAY_LEN(odd)];
     case 1: return r / 8 % 64 == 22 || r / 8 % 64 == 23 ? 0 : 1ull << (r / 8 % 64);
-    case 2: return r >> 3 & 0x3fffff; /* below the test program's image: it could not be told from the kernel's own variables */
+    case 2: return r >> 3 & 0x3fffff;                      /* below the test program's image: it could not be told from the kernel's own variables */
     case 3: return r >> 3 & r >> 9 & r >> 15 & ~0xc00000u; /* few bits: flags */
     default: return r / 8 % 40;
     }
@@ -90,7 +119,8 @@ static uint64_t some_pointer(void)
     }
 }
 
-static const char *const paths[] = {"/fz/f", "/fz/d", "/fz/d/x", "/fz/l", "/fz/fifo", "/fz/none", "/fz/d/../f", "", "/", ".", "..", "f", "/fz/d/long-name-long-name-long-name-long-name"};
+static const char *const paths[] = {
+    "/fz/f", "/fz/d", "/fz/d/x", "/fz/l", "/fz/fifo", "/fz/none", "/fz/d/../f", "", "/", ".", "..", "f", "/fz/d/long-name-long-name-long-name-long-name"};
 
 static uint64_t argument(char kind)
 {
@@ -148,7 +178,8 @@ static void shape(const char *name, uint64_t a[6])
             a[0] = (uint64_t)AT_FDCWD_K;
         a[f + 1] = some_of(O_ACCMODE_K | O_CREAT_K | O_EXCL_K | O_TRUNC_K | O_APPEND_K | O_NONBLOCK_K | O_DIRECTORY_K | O_NOFOLLOW_K | O_CLOEXEC_K | O_PATH_K);
         a[f + 2] = r >> 8 & 0777;
-    } else if (contains(name, "at") && (contains(name, "mk") || contains(name, "un") || contains(name, "fch") || contains(name, "sym") || contains(name, "read"))) {
+    } else if (contains(name, "at") &&
+               (contains(name, "mk") || contains(name, "un") || contains(name, "fch") || contains(name, "sym") || contains(name, "read"))) {
         a[0] = (uint64_t)AT_FDCWD_K;
     } else if (contains(name, "rename") || strcmp(name, "linkat") == 0) {
         if (contains(name, "at"))

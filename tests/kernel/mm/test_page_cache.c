@@ -338,13 +338,25 @@ KTEST(page_cache_random_use_matches_a_model)
         seed = seed * 1664525 + 1013904223;
         uint32_t off = (seed >> 8) % (SIZE - 7000), len = (seed >> 4) % 7000 + 1;
         switch (round % 5) {
-        case 0: memset(back, round, len); KCHECK_EQ(write_at(f, back, len, off), len); memset(model + off, round, len); break;
-        case 1: memset(back, round, len); KCHECK_EQ(copy_to_user(u + off, back, len), 0); memset(model + off, round, len); break;
-        case 2: KCHECK_EQ(read_at(f, back, len, off), len); KCHECK(memcmp(back, model + off, len) == 0); break;
-        case 3: KCHECK_EQ(copy_from_user(back, u + off, len), 0); KCHECK(memcmp(back, model + off, len) == 0); break;
-        default:
-            KCHECK_EQ(page_cache_punch(&f->inode->pages, off, len), 0);
-            memset(model + off, 0, len);
+        case 0:
+            memset(back, round, len);
+            KCHECK_EQ(write_at(f, back, len, off), len);
+            memset(model + off, round, len);
+            break;
+        case 1:
+            memset(back, round, len);
+            KCHECK_EQ(copy_to_user(u + off, back, len), 0);
+            memset(model + off, round, len);
+            break;
+        case 2:
+            KCHECK_EQ(read_at(f, back, len, off), len);
+            KCHECK(memcmp(back, model + off, len) == 0);
+            break;
+        case 3:
+            KCHECK_EQ(copy_from_user(back, u + off, len), 0);
+            KCHECK(memcmp(back, model + off, len) == 0);
+            break;
+        default: KCHECK_EQ(page_cache_punch(&f->inode->pages, off, len), 0); memset(model + off, 0, len);
         }
     }
     KCHECK_EQ(page_cache_sync(&f->inode->pages, 0, UINT64_MAX), 0);

@@ -15,8 +15,17 @@ int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, 
 int64_t sys_kill(int pid, int sig);
 
 enum { NR_nanosleep = 35, NR_getpid = 39, NR_exit = 60, NR_getppid = 110, NR_gettid = 186 };
-enum { C_VM = 0x100, C_FS = 0x200, C_FILES = 0x400, C_SIGHAND = 0x800, C_PARENT = 0x8000, C_THREAD = 0x10000, C_PARENT_SETTID = 0x100000,
-       C_CHILD_CLEARTID = 0x200000, C_CHILD_SETTID = 0x1000000 };
+enum {
+    C_VM = 0x100,
+    C_FS = 0x200,
+    C_FILES = 0x400,
+    C_SIGHAND = 0x800,
+    C_PARENT = 0x8000,
+    C_THREAD = 0x10000,
+    C_PARENT_SETTID = 0x100000,
+    C_CHILD_CLEARTID = 0x200000,
+    C_CHILD_SETTID = 0x1000000
+};
 #define THREAD_FLAGS (C_VM | C_FS | C_FILES | C_SIGHAND | C_THREAD)
 #define WNOHANG_K 1
 

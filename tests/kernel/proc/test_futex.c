@@ -12,8 +12,19 @@ int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, 
 int64_t sys_futex_waitv(uaddr_t waiters, uint32_t nr, uint32_t flags, uaddr_t timeout, int clockid);
 int64_t sys_rt_sigaction(int sig, uaddr_t new_addr, uaddr_t old_addr, uint64_t set_size);
 
-enum { F_WAIT = 0, F_WAKE = 1, F_REQUEUE = 3, F_CMP_REQUEUE = 4, F_WAKE_OP = 5, F_LOCK_PI = 6, F_UNLOCK_PI = 7, F_TRYLOCK_PI = 8, F_WAIT_BITSET = 9,
-       F_WAKE_BITSET = 10, F_PRIVATE = 128 };
+enum {
+    F_WAIT = 0,
+    F_WAKE = 1,
+    F_REQUEUE = 3,
+    F_CMP_REQUEUE = 4,
+    F_WAKE_OP = 5,
+    F_LOCK_PI = 6,
+    F_UNLOCK_PI = 7,
+    F_TRYLOCK_PI = 8,
+    F_WAIT_BITSET = 9,
+    F_WAKE_BITSET = 10,
+    F_PRIVATE = 128
+};
 
 struct waiter_arg {
     uaddr_t addr;

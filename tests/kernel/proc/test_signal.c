@@ -18,8 +18,18 @@ int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t chi
 int64_t sys_wait4(int pid, uaddr_t status_addr, uint32_t options, uaddr_t usage_addr);
 int64_t sys_waitid(int type, int id, uaddr_t info_addr, uint32_t options, uaddr_t usage_addr);
 
-enum { NR_write = 1, NR_rt_sigaction = 13, NR_rt_sigprocmask = 14, NR_pause = 34, NR_nanosleep = 35, NR_getpid = 39, NR_exit = 60, NR_kill = 62, NR_gettid = 186,
-       NR_tkill = 200 };
+enum {
+    NR_write = 1,
+    NR_rt_sigaction = 13,
+    NR_rt_sigprocmask = 14,
+    NR_pause = 34,
+    NR_nanosleep = 35,
+    NR_getpid = 39,
+    NR_exit = 60,
+    NR_kill = 62,
+    NR_gettid = 186,
+    NR_tkill = 200
+};
 
 static void handle(int sig, uint64_t handler)
 {
