@@ -21,6 +21,7 @@
 
 #define CELLA_HOST_SLOTS 256u          /* requests in flight; a power of two */
 #define CELLA_HOST_DATA_SIZE (32u << 20)
+#define CELLA_HOST_MAX_CPUS 64u
 #define CELLA_HOST_MAX_GRANTS 64u
 #define CELLA_HOST_BOOT_SIZE (1u << 20)
 #define CELLA_HOST_MAX_IO (1u << 20) /* most data bytes of one request */
@@ -130,7 +131,8 @@ struct cella_host_ring {
 };
 
 /* Events that the host raises (bits of cella_host_window.events). */
-enum { CELLA_HOST_EVENT_HUP = 1, CELLA_HOST_EVENT_INT = 2, CELLA_HOST_EVENT_TERM = 4, CELLA_HOST_EVENT_QUIT = 8, CELLA_HOST_EVENT_WINCH = 16 };
+enum { CELLA_HOST_EVENT_HUP = 1, CELLA_HOST_EVENT_INT = 2, CELLA_HOST_EVENT_TERM = 4, CELLA_HOST_EVENT_QUIT = 8, CELLA_HOST_EVENT_WINCH = 16,
+       CELLA_HOST_EVENT_PING = 32 /* no meaning but to be taken: the keep's kernel is alive */ };
 
 struct cella_host_window {
     uint64_t magic;
@@ -145,8 +147,8 @@ struct cella_host_window {
     uint32_t sq_doorbell;    /* futex word: the keep adds 1 and wakes after publishing when sq_waiting is set */
     uint32_t sq_waiting;     /* the host sleeps on sq_doorbell */
     uint32_t cq_doorbell;    /* futex word: an idle CPU of the keep sleeps on its own word; the host adds 1 here after publishing a completion or an event */
-    uint32_t cpu_sleeping[64]; /* futex word per CPU: 1 while that CPU sleeps and wants to be woken by host events; the host stores 0 and wakes it */
-    uint32_t pad1[64];
+    uint32_t cpu_sleeping[CELLA_HOST_MAX_CPUS]; /* futex word per CPU: 1 while that CPU sleeps and wants to be woken by host events; the host stores 0 and wakes it */
+    uint32_t cpu_beat[CELLA_HOST_MAX_CPUS]; /* the keep's CPU i adds 1 whenever it looks for host events: at ticks, at switches, from idleness. The host only reads */
     struct cella_host_ring sq, cq;
     struct cella_host_slot slots[CELLA_HOST_SLOTS];
     uint8_t boot[CELLA_HOST_BOOT_SIZE]; /* struct cella_boot_header and what follows */

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -38,6 +39,8 @@ static const struct {
 };
 #define NR_PASSED (sizeof(passed_signals) / sizeof(passed_signals[0]))
 
+#define PING_LOOKS 10
+
 struct running {
     struct keep_process keep;
     struct server *server;
@@ -47,6 +50,11 @@ struct running {
     int signal_fd;
     bool keep_ended; /* its first process is gone */
     bool over_limit;
+    bool watchdog;
+    unsigned unanswered; /* looks at the window that found the last ping still there */
+    unsigned nr_cpus;
+    uint32_t last_beat[CELLA_HOST_MAX_CPUS];
+    unsigned still[CELLA_HOST_MAX_CPUS]; /* looks that found no new beat of a CPU that does not sleep */
 };
 
 /* Signals that go to the keep, as a descriptor. One that the caller has set to be ignored stays ignored (nohup). */
@@ -99,6 +107,37 @@ static void sample_memory(struct running *run)
     run->over_limit = was_far_over && is_far_over(&run->memory);
 }
 
+/* Has a CPU of the keep that does not sleep stood still for PING_LOOKS looks? */
+static bool cpu_is_stuck(struct running *run)
+{
+    bool stuck = false;
+    for (unsigned i = 0; i < run->nr_cpus; i++) {
+        uint32_t beat = __atomic_load_n(&run->window->cpu_beat[i], __ATOMIC_RELAXED);
+        bool well = beat != run->last_beat[i] || __atomic_load_n(&run->window->cpu_sleeping[i], __ATOMIC_RELAXED);
+        run->last_beat[i] = beat;
+        run->still[i] = well ? 0 : run->still[i] + 1;
+        stuck |= run->still[i] >= PING_LOOKS;
+    }
+    return stuck;
+}
+
+/*
+ * Is anybody there? The kernel takes events from the window at ticks, when it schedules, and when it is woken from idleness; one that was
+ * overwritten by its workload does not. Counted in looks, not in time, so that a launcher that stood still itself draws no conclusion.
+ */
+static bool keep_answers(struct running *run)
+{
+    if (!run->watchdog)
+        return true;
+    if (__atomic_load_n(&run->window->events, __ATOMIC_ACQUIRE) & CELLA_HOST_EVENT_PING)
+        run->unanswered++;
+    else
+        run->unanswered = 0;
+    bool stuck = cpu_is_stuck(run);
+    server_raise_event(run->server, CELLA_HOST_EVENT_PING);
+    return run->unanswered < PING_LOOKS && !stuck;
+}
+
 /* Serves until the keep has asked to end, is gone, or must be ended. */
 static int serve(struct running *run, struct cella_error *err)
 {
@@ -131,6 +170,8 @@ static int serve(struct running *run, struct cella_error *err)
             clock_refresh(run->clock, run->window);
             clock_interval = clock_interval * 2 < CLOCK_INTERVAL_MS ? clock_interval * 2 : CLOCK_INTERVAL_MS;
             next_clock = now + clock_interval;
+            if (!keep_answers(run))
+                return cella_error_set(err, "the keep does not answer and was ended; its kernel was overwritten or has a bug");
         }
         if (now >= next_memory) {
             sample_memory(run);
@@ -193,7 +234,9 @@ static void raise_file_limit(void)
 
 int launcher_run(const struct launch *launch, struct cella_error *err)
 {
-    struct running run = {.clock = launch->clock};
+    /* A debugger that stops the keep would be mistaken for a dead one. */
+    const char *watchdog = getenv("CELLA_WATCHDOG");
+    struct running run = {.clock = launch->clock, .nr_cpus = launch->boot.nr_cpus, .watchdog = !watchdog || strcmp(watchdog, "0") != 0};
     run.signal_fd = signals_open(err);
     if (run.signal_fd < 0)
         return -1;

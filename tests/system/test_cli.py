@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from common import (CELLA, ENVIRONMENT, QUIET, Failure, Skip, add, cella, command, compare, compiled, descendants, equal, expect, expect_error, keep,
+from common import (BUILD, CELLA, ENVIRONMENT, QUIET, Failure, Skip, add, cella, command, compare, compiled, descendants, equal, expect, expect_error, keep,
                     main, native, need, scratch, short, stats, test, wait_until)
 
 NOBODY = 65534
@@ -544,7 +544,13 @@ def in_runc():
         raise Skip("runc makes no bundle")
     with open(os.path.join(bundle, "config.json"), encoding="utf-8") as f:
         config = json.load(f)
-    config["root"] = {"path": "/", "readonly": True}
+    # The container has the host's /usr and the build, read-only.
+    os.mkdir(os.path.join(bundle, "rootfs"))
+    for name in ("bin", "lib", "lib64"):
+        os.symlink("usr/" + name, os.path.join(bundle, "rootfs", name))
+    # Mixed control-group hierarchies refuse to be mounted.
+    config["mounts"] = [m for m in config["mounts"] if m["type"] != "cgroup"]
+    config["mounts"] += [{"destination": path, "type": "bind", "source": path, "options": ["rbind", "ro"]} for path in ("/usr", BUILD)]
 
     def run_in_runc(argv):
         config["process"].update(terminal=False, args=argv, env=[f"{k}={v}" for k, v in ENVIRONMENT.items()], cwd="/")

@@ -92,7 +92,7 @@ void hal_switch(struct hal_context *prev, struct hal_context *next, struct hal_a
         return;
     }
     struct carrier *to = &as->carrier[me->cpu];
-    while (unlikely(!__atomic_load_n(&to->tid, __ATOMIC_ACQUIRE)))
+    while (unlikely(__atomic_load_n(&to->tid, __ATOMIC_ACQUIRE) <= 0))
         hal_as_ready(as, me->cpu), hal_cpu_yield();
     /* prev and next may be the same thread, going on in another address space; carrier_leave saves before it reads. */
     carrier_leave(prev, next, carrier_stack_top(me->cpu), hand_over, to);
@@ -160,9 +160,14 @@ void spawn_carriers(struct hal_as *as)
             continue;
         struct carrier *c = &as->carrier[cpu];
         int32_t tid = 0;
-        if (c->tid || carrier_clone(CLONE_FLAGS_CARRIER, carrier_stack_top(cpu), &tid, carrier_thread, c) < 0)
+        /* The bit may be set anew while another one is at it: two carriers would run on one stack. */
+        if (!__atomic_compare_exchange_n(&c->tid, &tid, CARRIER_COMING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             continue;
+        if (carrier_clone(CLONE_FLAGS_CARRIER, carrier_stack_top(cpu), &tid, carrier_thread, c) < 0)
+            tid = 0;
         __atomic_store_n(&c->tid, tid, __ATOMIC_RELEASE);
+        if (!tid)
+            continue;
         WRITE_ONCE(cpus[cpu].need_resched, 1);
         hal_cpu_kick(cpu);
     }
@@ -170,8 +175,11 @@ void spawn_carriers(struct hal_as *as)
 
 bool hal_as_ready(struct hal_as *as, unsigned cpu)
 {
-    if (__atomic_load_n(&as->carrier[cpu].tid, __ATOMIC_ACQUIRE) > 0)
+    int32_t tid = __atomic_load_n(&as->carrier[cpu].tid, __ATOMIC_ACQUIRE);
+    if (tid > 0)
         return true;
+    if (tid == CARRIER_COMING)
+        return false;
     uint64_t bit = 1ull << (cpu % 64);
     if (__atomic_fetch_or(&as->spawn_mask[cpu / 64], bit, __ATOMIC_SEQ_CST) & bit)
         return false; /* asked before */
@@ -202,9 +210,13 @@ void hal_cpu_kick(unsigned cpu)
         futex_wake_host(sleeping, 1);
         return;
     }
-    struct carrier *c = cpus[cpu].hal_private;
-    if (__atomic_load_n(&cpus[cpu].in_user, __ATOMIC_SEQ_CST) && c && hal_can_signal)
-        HOST3(HOST_tgkill, c->as->pid, c->tid, H_SIGKICK);
+    /* One signal is enough until the CPU has entered the kernel: each more would nest in the handler of the one before, and the signal
+     * stack is not endless. */
+    uint32_t in_user = 1;
+    if (!hal_can_signal || !__atomic_compare_exchange_n(&cpus[cpu].in_user, &in_user, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return;
+    struct carrier *c = READ_ONCE(cpus[cpu].hal_private); /* after that: of the moment, or the CPU has been in the kernel since */
+    HOST3(HOST_tgkill, c->as->pid, c->tid, H_SIGKICK);
 }
 
 void hal_cpu_idle(ktime_t deadline)

@@ -26,9 +26,11 @@ enum {
     GO_FORK = 8,  /* address space 0: fork a blank process for fork_as */
 };
 
+#define CARRIER_COMING (-1)
+
 struct carrier {
     uint32_t go;  /* futex word: GO_* */
-    int32_t tid;  /* of the host thread; 0: there is none yet. Also a futex word for whoever waits for it */
+    int32_t tid;  /* of the host thread; 0: there is none yet, CARRIER_COMING: being made. Also a futex word for whoever waits for it */
     uint32_t cpu;
     bool timer_armed;
     uint64_t resume_rsp;

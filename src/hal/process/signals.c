@@ -115,6 +115,9 @@ static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
     struct cpu *cpu = this_cpu();
     WRITE_ONCE(cpu->in_user, 0);
     struct thread *t = cpu->thread;
+    if (unlikely(!t->mm))
+        panic("signal %d outside of the kernel, and no workload runs: rip %lx address %lx rsp %lx; CPU %u thread %d %s", sig, uc->rip, info->addr, uc->rsp,
+              cpu->id, t->tid, t->comm);
     struct entry e = {.regs = thread_regs(t)};
     copy_frame(e.regs, uc);
     switch (sig) {
@@ -132,6 +135,8 @@ static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
         e.regs->rcx = e.regs->rip;
         break;
     case H_SIGTICK:
+        __atomic_add_fetch(&cpu->user_ticks, 1, __ATOMIC_RELAXED);
+        __attribute__((fallthrough));
     case H_SIGKICK:
         cpu->nr_interrupts++;
         e.kind = ENTRY_TICK;

@@ -172,6 +172,8 @@ bool host_ring_poll(void)
 {
     if (!window)
         return false;
+    unsigned cpu = this_cpu()->id;
+    WRITE_ONCE(window->cpu_beat[cpu], window->cpu_beat[cpu] + 1);
     if (likely(__atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) == READ_ONCE(cq_head) && !READ_ONCE(window->events)))
         return false;
     if (!spin_trylock(&poll_lock))

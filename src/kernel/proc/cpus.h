@@ -9,8 +9,6 @@ struct thread;
 struct regs;
 
 #define KSTACK_CANARY 0x6b636f7473616e61ull
-/* Period of the HAL's tick, in CPU time of the workload. */
-#define KERNEL_TICK_NS (4 * NSEC_PER_MSEC)
 
 extern struct cpu cpus[HAL_MAX_CPUS];
 extern unsigned nr_cpus;

@@ -308,15 +308,15 @@ static void finish_switch(void)
         thread_put(prev);
 }
 
-/* Time is the workload's but for the ticks that met kernel code: a sample, which costs a system call nothing. */
 static void account_switch(struct cpu *c, struct thread *prev, struct thread *next, ktime_t now)
 {
-    ktime_t ran = now - prev->acct_since, system = 0;
-    if (unlikely(READ_ONCE(c->kernel_ticks)))
-        system = k_min(ran, __atomic_exchange_n(&c->kernel_ticks, 0, __ATOMIC_RELAXED) * KERNEL_TICK_NS);
-    prev->utime_ns += ran - system;
-    prev->stime_ns += system;
+    ktime_t ran = now - prev->acct_since;
+    prev->run_ns += ran;
     next->acct_since = now;
+    if (unlikely(READ_ONCE(c->kernel_ticks)))
+        prev->kernel_ticks += __atomic_exchange_n(&c->kernel_ticks, 0, __ATOMIC_RELAXED);
+    if (unlikely(READ_ONCE(c->user_ticks)))
+        prev->user_ticks += __atomic_exchange_n(&c->user_ticks, 0, __ATOMIC_RELAXED);
     if (unlikely(prev->nice > 0))
         sit_out(prev, now, ran);
 }

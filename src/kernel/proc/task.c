@@ -200,8 +200,7 @@ struct cred *thread_cred_get(struct thread *t)
 
 static spinlock_t cpu_times_lock = SPINLOCK_INIT; /* the innermost lock */
 
-/* The sum is exact; how it is divided is a sample that later ticks correct. Neither part may go back for that, so the other
- * one waits for it. */
+/* The division into two parts is a sample that later ticks correct. Neither part may go back for that, so the other one waits for it. */
 static void never_back(struct cpu_times *shown, uint64_t *utime_ns, uint64_t *stime_ns)
 {
     uint64_t sum = *utime_ns + *stime_ns;
@@ -215,19 +214,26 @@ static void never_back(struct cpu_times *shown, uint64_t *utime_ns, uint64_t *st
     spin_unlock(&cpu_times_lock);
 }
 
+/* The run time is exact. What part of it the kernel had is what part of the ticks met it: a system call then pays nothing. */
 static void sampled_times(const struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
 {
-    *utime_ns = READ_ONCE(t->utime_ns);
-    *stime_ns = READ_ONCE(t->stime_ns);
+    uint64_t run = READ_ONCE(t->run_ns), kernel = READ_ONCE(t->kernel_ticks), all = kernel + READ_ONCE(t->user_ticks);
     /* A running thread's last stretch is not yet in its sums. */
     ktime_t since = READ_ONCE(t->acct_since);
     const struct cpu *c = &cpus[READ_ONCE(t->cpu)];
     if (READ_ONCE(t->on_cpu) && since != 0) {
-        ktime_t now = time_mono_ns(), ran = now > since ? now - since : 0;
-        ktime_t system = READ_ONCE(c->thread) == t ? k_min(ran, READ_ONCE(c->kernel_ticks) * KERNEL_TICK_NS) : 0;
-        *utime_ns += ran - system;
-        *stime_ns += system;
+        ktime_t now = time_mono_ns();
+        if (now > since)
+            run += now - since;
+        if (READ_ONCE(c->thread) == t) {
+            uint32_t more = READ_ONCE(c->kernel_ticks);
+            kernel += more;
+            all += more + READ_ONCE(c->user_ticks);
+        }
     }
+    /* Divided first: no product overflows in the life of a keep. */
+    *stime_ns = all ? run / all * kernel + run % all * kernel / all : 0;
+    *utime_ns = run - *stime_ns;
 }
 
 void thread_cpu_times(struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)

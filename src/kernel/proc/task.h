@@ -204,7 +204,8 @@ struct thread {
     uint32_t rseq_len, rseq_signature;
     uint32_t rseq_cpu; /* the CPU's number that stands in the area; UINT32_MAX: unknown */
     int exit_code;
-    uint64_t utime_ns, stime_ns;
+    uint64_t run_ns;                    /* up to the last switch to it */
+    uint64_t user_ticks, kernel_ticks;  /* what the ticks of that time have met; the times of its two parts are derived from them */
     struct cpu_times shown;
     ktime_t acct_since;
     uint64_t nr_voluntary, nr_involuntary;

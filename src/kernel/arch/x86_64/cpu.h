@@ -23,7 +23,7 @@ struct cpu {
     uint64_t scratch;          /* 16 */
     struct thread *thread;     /* 24: the running one */
     uint32_t need_resched;     /* 32 */
-    uint32_t in_user;          /* 36: 1 while workload code runs */
+    uint32_t in_user;          /* 36: 1 while workload code runs; the HAL may make it 2 */
     void *hal_private;         /* 40: the HAL's */
     uint32_t id;
     uint32_t idle;             /* 1 while in hal_cpu_idle or polling before it */
@@ -38,8 +38,8 @@ struct cpu {
     uint64_t nr_switches, idle_ns;
     ktime_t idle_since; /* 0: not idle; what idle_ns lacks while it is */
     uint64_t nr_interrupts; /* ticks and kicks that met workload code */
-    uint32_t kernel_ticks;  /* ticks that met kernel code since the last switch; counted by the HAL */
-    uint32_t tick_missed;   /* there was one, and kernel_tick has yet to be called for it; set by the HAL */
+    uint32_t user_ticks, kernel_ticks; /* what the ticks since the last switch have met; counted by the HAL */
+    uint32_t tick_missed;              /* kernel_tick has yet to be called for one that met kernel code; set by the HAL */
 };
 
 static inline struct cpu *this_cpu(void)
