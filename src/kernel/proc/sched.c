@@ -187,9 +187,12 @@ static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t now)
         if (c != on) {
             /* What its own CPU could only run after a change of address space is taken at once, the rest when it has waited a while. */
             bool foreign = as && as != c->as;
-            if ((!foreign && t->queued_at > aged_before) || READ_ONCE(t->on_cpu) || !affine(t, on->id))
+            if ((!foreign && t->queued_at > aged_before) || !affine(t, on->id))
                 continue;
         }
+        /* Another CPU is still leaving its stack. To wait for that here could be to wait for a CPU that waits for us. */
+        if (t != on->thread && READ_ONCE(t->on_cpu))
+            continue;
         if (as && as != on->as && !hal_as_ready(as, on->id))
             continue;
         if (!oldest || t->queued_at < oldest->queued_at)
