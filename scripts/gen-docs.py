@@ -15,7 +15,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROW = re.compile(r'^SYSCALL\((\d+), (\w+), "(\w*)", (FULL|PARTIAL|ABSENT), "(.*)"\)$')
-RULE = re.compile(r'^\s*\{HOST_\w+, "(\w+)", (WALL_\w+), (\d), \{(.*?)\}, (\d), "(.*)"\},$')
+RULE = re.compile(r'\{HOST_\w+,\s*"(\w+)",\s*(WALL_\w+),\s*(\d),\s*\{(.*?)\},\s*(\d),\s*((?:"[^"]*"\s*)+)\}', re.S)
 
 
 def read(path):
@@ -90,11 +90,9 @@ def condition(kind, arg, values):
 
 def host_calls_page(problems):
     rows = []
-    for line in read("src/hal/process/wall.c").splitlines():
-        m = RULE.match(line)
-        if m:
-            name, kind, arg, values, _, why = m.groups()
-            rows.append(f"| {name} | {condition(kind, arg, values)} | {why} |")
+    for name, kind, arg, values, _, strings in RULE.findall(read("src/hal/process/wall.c")):
+        why = "".join(re.findall(r'"([^"]*)"', strings))
+        rows.append(f"| {name} | {condition(kind, arg, values)} | {why} |")
     if not rows or len(rows) > 40:
         problems.append(f"wall.c: {len(rows)} host calls; 1 to 40 are expected")
     return f"""# Host calls of the process keep

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Micro-benchmarks: `micro NAME COUNT [DIR]` prints nanoseconds per operation. The same static binary runs natively and in a keep.
- * DIR holds the data file and the program `true` that some of them need.
+ * Micro-benchmarks: `micro NAME COUNT [DIR]` prints nanoseconds per operation. The same static
+ * binary runs natively and in a keep. DIR holds the data file and the program `true` that some of
+ * them need.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -39,7 +40,10 @@ static long futex(int *word, int op, int value)
 {
     long ret;
     register long timeout __asm__("r10") = 0;
-    __asm__ volatile("movl $202, %%eax\n\tsyscall" : "=&a"(ret) : "D"(word), "S"((long)op), "d"((long)value), "r"(timeout) : "rcx", "r11", "memory");
+    __asm__ volatile("movl $202, %%eax\n\tsyscall"
+                     : "=&a"(ret)
+                     : "D"(word), "S"((long)op), "d"((long)value), "r"(timeout)
+                     : "rcx", "r11", "memory");
     return ret;
 }
 enum { WAIT_PRIVATE = 128, WAKE_PRIVATE = 129 };
@@ -226,8 +230,17 @@ static const struct {
     const char *name;
     double (*run)(void);
 } tests[] = {
-    {"getppid", run_getppid}, {"clock", run_clock}, {"pread", run_pread}, {"futex", run_futex}, {"pipe-threads", run_pipe_threads},
-    {"pipe-processes", run_pipe_processes}, {"pipe-one-cpu", run_pipe_one_cpu}, {"fork", run_fork}, {"vfork-exec", run_vfork_exec}, {"touch", run_touch}, {"cpu", run_cpu},
+    {"getppid", run_getppid},
+    {"clock", run_clock},
+    {"pread", run_pread},
+    {"futex", run_futex},
+    {"pipe-threads", run_pipe_threads},
+    {"pipe-processes", run_pipe_processes},
+    {"pipe-one-cpu", run_pipe_one_cpu},
+    {"fork", run_fork},
+    {"vfork-exec", run_vfork_exec},
+    {"touch", run_touch},
+    {"cpu", run_cpu},
 };
 
 int main(int argc, char **argv)

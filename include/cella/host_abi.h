@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host ABI: all that a keep may ask of the untrusted host, and the layout of the memory that both sides see.
+ * The host ABI: all that a keep may ask of the untrusted host, and the layout of the memory that
+ * both sides see.
  *
- * The window is a struct cella_host_window, followed by the data area. The keep writes requests into slots and publishes them by number
- * in the submission ring; the host serves them in any order and publishes completions. Both rings hold slot numbers; a slot belongs to
- * the host from submission to completion. Neither side ever gives the other a pointer: data lie in the data area, named by offset and length.
+ * The window is a struct cella_host_window, followed by the data area. The keep writes requests
+ * into slots and publishes them by number in the submission ring; the host serves them in any order
+ * and publishes completions. Both rings hold slot numbers; a slot belongs to the host from
+ * submission to completion. Neither side ever gives the other a pointer: data lie in the data area,
+ * named by offset and length.
  *
- * Rules for the keep (src/kernel/dev/host_ring.c): copy a reply once, then check it: slot in flight, status in range, lengths within what was asked.
- * Rules for the host (src/host/server.c): copy a request once, then check it: op known, offsets inside the data area, handle known, no path leaves its grant.
+ * Rules for the keep (src/kernel/dev/host_ring.c): copy a reply once, then check it: slot in
+ * flight, status in range, lengths within what was asked. Rules for the host (src/host/server.c):
+ * copy a request once, then check it: op known, offsets inside the data area, handle known, no path
+ * leaves its grant.
  *
  * All integers little endian, all padding zero.
  */
@@ -19,36 +24,43 @@
 #define CELLA_HOST_ABI_MAGIC 0x31414c4c45434831ull
 #define CELLA_HOST_ABI_VERSION 1
 
-#define CELLA_HOST_SLOTS 256u          /* requests in flight; a power of two */
+#define CELLA_HOST_SLOTS 256u /* requests in flight; a power of two */
 #define CELLA_HOST_DATA_SIZE (32u << 20)
 #define CELLA_HOST_MAX_CPUS 64u
 #define CELLA_HOST_MAX_GRANTS 64u
 #define CELLA_HOST_BOOT_SIZE (1u << 20)
 #define CELLA_HOST_MAX_IO (1u << 20) /* most data bytes of one request */
 
-/* Operations. Arguments are a[0..]; `data` is the slot's data range. Result: >= 0, or negative Linux errno. Handles are small integers that the host gives out. Paths: in
- * the data area, bytes without NUL, relative to the directory named by the handle, one component only (no '/', not "." or ".."), or empty for the handle itself where said.
- * A name ends at the first NUL byte or at the end of the data range, so a range with more room than the name must hold a NUL behind it. Answers start at the data range's start. */
+/* Operations. Arguments are a[0..]; `data` is the slot's data range. Result: >= 0, or negative
+ * Linux errno. Handles are small integers that the host gives out. Paths: in the data area, bytes
+ * without NUL, relative to the directory named by the handle, one component only (no '/', not "."
+ * or ".."), or empty for the handle itself where said. A name ends at the first NUL byte or at the
+ * end of the data range, so a range with more room than the name must hold a NUL behind it. Answers
+ * start at the data range's start. */
 enum cella_host_op {
     CELLA_HOST_NOP = 0,
     /* A handle for a grant's root directory (or file). a0: grant number. Result: handle. */
     CELLA_HOST_ROOT = 1,
-    /* Looks `name` up in directory handle a0, never following a symbolic link: result: handle (an O_PATH-like reference), and a struct cella_host_stat at data start. */
+    /* Looks `name` up in directory handle a0, never following a symbolic link: result: handle (an
+       O_PATH-like reference), and a struct cella_host_stat at data start. */
     CELLA_HOST_LOOKUP = 2,
     /* Drops handle a0. */
     CELLA_HOST_CLOSE = 3,
     /* a0 handle -> struct cella_host_stat at data start. */
     CELLA_HOST_STAT = 4,
-    /* a0 handle, a1 offset, data_len bytes into the data area. Regular files only. Result: bytes. */
+    /* a0 handle, a1 offset, data_len bytes into the data area. Regular files only. Result: bytes.
+     */
     CELLA_HOST_READ = 5,
     /* a0 handle, a1 offset; data written. Grants that are rw only. Result: bytes. */
     CELLA_HOST_WRITE = 6,
-    /* a0 directory handle, a1 cookie (0: start). Fills data with struct cella_host_dirent records, without "." and "..". Result: bytes, 0 at the end.
-     * The range must have room for one record with a name of 255 bytes. */
+    /* a0 directory handle, a1 cookie (0: start). Fills data with struct cella_host_dirent records,
+     * without "." and "..". Result: bytes, 0 at the end. The range must have room for one record
+     * with a name of 255 bytes. */
     CELLA_HOST_READDIR = 7,
     /* a0 handle of a symbolic link: target into data. Result: length. */
     CELLA_HOST_READLINK = 8,
-    /* a0 directory handle, a1 mode with type bits (regular, directory, fifo, socket: no devices), a2 uid, a3 gid, name in data. Exclusive. Result: handle; stat as LOOKUP. */
+    /* a0 directory handle, a1 mode with type bits (regular, directory, fifo, socket: no devices),
+       a2 uid, a3 gid, name in data. Exclusive. Result: handle; stat as LOOKUP. */
     CELLA_HOST_CREATE = 9,
     /* a0 directory handle; data: name, NUL, target. */
     CELLA_HOST_SYMLINK = 10,
@@ -58,7 +70,8 @@ enum cella_host_op {
     CELLA_HOST_UNLINK = 12,
     /* a0 old directory, a1 new directory, a2 RENAME_* flags; data: old name, NUL, new name. */
     CELLA_HOST_RENAME = 13,
-    /* a0 handle, a1 valid mask (1 mode 2 uid 4 gid 8 size 16 atime 32 mtime); data: struct cella_host_stat with the values. */
+    /* a0 handle, a1 valid mask (1 mode 2 uid 4 gid 8 size 16 atime 32 mtime); data: struct
+       cella_host_stat with the values. */
     CELLA_HOST_SETATTR = 14,
     /* a0 handle, a1: data only. */
     CELLA_HOST_FSYNC = 15,
@@ -66,9 +79,11 @@ enum cella_host_op {
     CELLA_HOST_STATFS = 16,
     /* a0 handle, a1 size wanted (0: length only); data: name, NUL -> value. a2: 0 get, 1 list. */
     CELLA_HOST_GETXATTR = 17,
-    /* a0: 0 stdin. Waits for input; up to data_len bytes. Result: bytes, 0 at the end of input. Cancelled by CANCEL with -EINTR. */
+    /* a0: 0 stdin. Waits for input; up to data_len bytes. Result: bytes, 0 at the end of input.
+       Cancelled by CANCEL with -EINTR. */
     CELLA_HOST_CONSOLE_READ = 18,
-    /* a0: 1 stdout, 2 stderr, 3 the launcher's log line. Result: bytes written (all, unless an error). */
+    /* a0: 1 stdout, 2 stderr, 3 the launcher's log line. Result: bytes written (all, unless an
+       error). */
     CELLA_HOST_CONSOLE_WRITE = 19,
     /* a0: slot number of a request that may be waiting. Result: 0 cancelled or already done. */
     CELLA_HOST_CANCEL = 20,
@@ -121,7 +136,8 @@ struct cella_host_dirent {
     char name[]; /* not NUL-terminated */
 };
 
-/* One direction: `tail` counts what the producer published, `head` what the consumer took (each written by one side only, mod 2^32); entries are slot numbers. */
+/* One direction: `tail` counts what the producer published, `head` what the consumer took (each
+ * written by one side only, mod 2^32); entries are slot numbers. */
 struct cella_host_ring {
     uint32_t tail;
     uint32_t pad0[15];
@@ -131,24 +147,38 @@ struct cella_host_ring {
 };
 
 /* Events that the host raises (bits of cella_host_window.events). */
-enum { CELLA_HOST_EVENT_HUP = 1, CELLA_HOST_EVENT_INT = 2, CELLA_HOST_EVENT_TERM = 4, CELLA_HOST_EVENT_QUIT = 8, CELLA_HOST_EVENT_WINCH = 16,
-       CELLA_HOST_EVENT_PING = 32 /* no meaning but to be taken: the keep's kernel is alive */ };
+enum {
+    CELLA_HOST_EVENT_HUP = 1,
+    CELLA_HOST_EVENT_INT = 2,
+    CELLA_HOST_EVENT_TERM = 4,
+    CELLA_HOST_EVENT_QUIT = 8,
+    CELLA_HOST_EVENT_WINCH = 16,
+    CELLA_HOST_EVENT_PING = 32 /* no meaning but to be taken: the keep's kernel is alive */
+};
 
 struct cella_host_window {
     uint64_t magic;
     uint32_t version;
-    uint32_t boot_len;       /* bytes of boot information at boot[] */
-    /* Clock parameters, a sequence lock: odd while the host writes. mono = mono_base + ((tsc - tsc_base) * mult >> shift). */
+    uint32_t boot_len; /* bytes of boot information at boot[] */
+    /* Clock parameters, a sequence lock: odd while the host writes. mono = mono_base + ((tsc -
+     * tsc_base) * mult >> shift). */
     uint32_t clock_seq, clock_shift;
     uint64_t clock_tsc_base, clock_mono_base_ns, clock_real_offset_ns;
     uint32_t clock_mult, pad0;
     uint64_t mem_used_bytes; /* what the keep holds at the host, refreshed by the launcher */
-    uint32_t events;         /* CELLA_HOST_EVENT_*; atomically or-ed by the host, exchanged with 0 by the keep */
-    uint32_t sq_doorbell;    /* futex word: the keep adds 1 and wakes after publishing when sq_waiting is set */
-    uint32_t sq_waiting;     /* the host sleeps on sq_doorbell */
-    uint32_t cq_doorbell;    /* futex word: an idle CPU of the keep sleeps on its own word; the host adds 1 here after publishing a completion or an event */
-    uint32_t cpu_sleeping[CELLA_HOST_MAX_CPUS]; /* futex word per CPU: 1 while that CPU sleeps and wants to be woken by host events; the host stores 0 and wakes it */
-    uint32_t cpu_beat[CELLA_HOST_MAX_CPUS]; /* the keep's CPU i adds 1 whenever it looks for host events: at ticks, at switches, from idleness. The host only reads */
+    uint32_t
+        events; /* CELLA_HOST_EVENT_*; atomically or-ed by the host, exchanged with 0 by the keep */
+    uint32_t sq_doorbell; /* futex word: the keep adds 1 and wakes after publishing when sq_waiting
+                             is set */
+    uint32_t sq_waiting;  /* the host sleeps on sq_doorbell */
+    uint32_t cq_doorbell; /* futex word: an idle CPU of the keep sleeps on its own word; the host
+                             adds 1 here after publishing a completion or an event */
+    uint32_t cpu_sleeping[CELLA_HOST_MAX_CPUS]; /* futex word per CPU: 1 while that CPU sleeps and
+                                                   wants to be woken by host events; the host stores
+                                                   0 and wakes it */
+    uint32_t cpu_beat[CELLA_HOST_MAX_CPUS]; /* the keep's CPU i adds 1 whenever it looks for host
+                                               events: at ticks, at switches, from idleness. The
+                                               host only reads */
     struct cella_host_ring sq, cq;
     struct cella_host_slot slots[CELLA_HOST_SLOTS];
     uint8_t boot[CELLA_HOST_BOOT_SIZE]; /* struct cella_boot_header and what follows */
@@ -158,15 +188,17 @@ struct cella_host_window {
 #define CELLA_HOST_DATA_OFFSET ((sizeof(struct cella_host_window) + 4095) & ~(uint64_t)4095)
 #define CELLA_HOST_WINDOW_SIZE (CELLA_HOST_DATA_OFFSET + CELLA_HOST_DATA_SIZE)
 
-/* Boot information: the header, then strings, each NUL-terminated, in this order: hostname, workdir, program, nr_args arguments (argv[0], as typed, is the first), nr_env variables, and for each grant its place in the keep. */
+/* Boot information: the header, then strings, each NUL-terminated, in this order: hostname,
+ * workdir, program, nr_args arguments (argv[0], as typed, is the first), nr_env variables, and for
+ * each grant its place in the keep. */
 enum { CELLA_BOOT_TRACE = 1, CELLA_BOOT_STATS = 2, CELLA_BOOT_DEBUG = 4 };
 struct cella_boot_grant {
     uint32_t flags; /* 1: writable; 2: the root file system's lower layer; 4: a single file */
     uint32_t pad;
 };
 struct cella_boot_header {
-    uint32_t size;         /* of the whole boot information */
-    uint32_t flags;        /* CELLA_BOOT_* */
+    uint32_t size;  /* of the whole boot information */
+    uint32_t flags; /* CELLA_BOOT_* */
     uint32_t nr_cpus;
     uint32_t nr_args, nr_env, nr_grants;
     uint32_t uid, gid;
@@ -174,10 +206,10 @@ struct cella_boot_header {
     uint32_t stdio_mode[3]; /* st_mode of the launcher's standard streams */
     uint32_t stdio_is_tty;  /* bit i: stream i is a terminal */
     uint32_t pad;
-    uint64_t memory_limit;  /* bytes */
+    uint64_t memory_limit; /* bytes */
     uint32_t groups[32];
     struct cella_boot_grant grant[CELLA_HOST_MAX_GRANTS];
-    uint32_t strings_off;   /* from the header's start */
+    uint32_t strings_off; /* from the header's start */
     uint32_t strings_len;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verbs of the `cella` command. Each gets its arguments with its own name first and answers with the exit code. */
+/* The verbs of the `cella` command. Each gets its arguments with its own name first and answers
+ * with the exit code. */
 #ifndef CELLA_CLI_CLI_H
 #define CELLA_CLI_CLI_H
 

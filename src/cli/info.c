@@ -32,17 +32,21 @@ static void print_text(void)
 {
     struct utsname host = {0};
     uname(&host);
-    printf("cella %s (%s), Linux %s, %s\n", CELLA_VERSION, CELLA_COMMIT, host.release, host.machine);
+    printf("cella %s (%s), Linux %s, %s\n", CELLA_VERSION, CELLA_COMMIT, host.release,
+           host.machine);
     for (const struct tee *tee = tees; tee->name; tee++) {
         struct finding findings[MAX_PROBES];
         bool able = examine(tee, findings), usable = able && tee->in_build;
-        printf("\n[%s] %-8s assurance %s; %s\n", usable ? "ok" : "no", tee->name, tee->assurance, tee->about);
+        printf("\n[%s] %-8s assurance %s; %s\n", usable ? "ok" : "no", tee->name, tee->assurance,
+               tee->about);
         if (!tee->in_build)
             printf("     [no] %-16s this build has no %s keeps; %s\n", "build", tee->name,
-                   able ? "the machine is ready for them" : "a later version will, and then this machine lacks:");
+                   able ? "the machine is ready for them"
+                        : "a later version will, and then this machine lacks:");
         for (unsigned i = 0; tee->probes[i].name && i < MAX_PROBES; i++) {
             const struct probe *probe = &tee->probes[i];
-            printf("     [%s] %-16s %s%s\n", findings[i].ok ? "ok" : "no", probe->name, findings[i].detail,
+            printf("     [%s] %-16s %s%s\n", findings[i].ok ? "ok" : "no", probe->name,
+                   findings[i].detail,
                    findings[i].ok || probe->required ? ""
                    : findings[i].detail[0]           ? " (not required)"
                                                      : "(not required)");
@@ -92,13 +96,15 @@ static void print_json(void)
         print_member("name", tee->name);
         printf(", ");
         print_member("assurance", tee->assurance);
-        printf(", \"in_build\": %s, \"machine_ready\": %s, \"usable\": %s, \"checks\": [", tee->in_build ? "true" : "false", able ? "true" : "false",
+        printf(", \"in_build\": %s, \"machine_ready\": %s, \"usable\": %s, \"checks\": [",
+               tee->in_build ? "true" : "false", able ? "true" : "false",
                able && tee->in_build ? "true" : "false");
         for (unsigned i = 0; tee->probes[i].name && i < MAX_PROBES; i++) {
             const struct probe *probe = &tee->probes[i];
             printf("%s\n    {", i ? "," : "");
             print_member("name", probe->name);
-            printf(", \"ok\": %s, \"required\": %s, ", findings[i].ok ? "true" : "false", probe->required ? "true" : "false");
+            printf(", \"ok\": %s, \"required\": %s, ", findings[i].ok ? "true" : "false",
+                   probe->required ? "true" : "false");
             print_member("detail", findings[i].detail);
             if (!findings[i].ok) {
                 printf(", ");

@@ -36,7 +36,8 @@ int report_error(const char *verb, const struct cella_error *err)
     return CELLA_EXIT_OWN_ERROR;
 }
 
-/* A descriptor 0, 1 or 2 that the caller closed would be taken by the next file opened, and the keep's output go there. */
+/* A descriptor 0, 1 or 2 that the caller closed would be taken by the next file opened, and the
+ * keep's output go there. */
 static void ensure_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -49,7 +50,9 @@ int main(int argc, char **argv)
     ensure_streams();
     /* The command acts with its caller's rights and checks nothing else. */
     if (getauxval(AT_SECURE)) {
-        fputs("cella: installed set-user-ID or with capabilities; remove them (chmod u-s, setcap -r)\n", stderr);
+        fputs("cella: installed set-user-ID or with capabilities; remove them (chmod u-s, setcap "
+              "-r)\n",
+              stderr);
         return CELLA_EXIT_OWN_ERROR;
     }
     if (argc < 2) {

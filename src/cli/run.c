@@ -26,7 +26,18 @@ struct run_options {
     int nr_command;
 };
 
-enum { OPT_TEE = 256, OPT_ROOT, OPT_WORKDIR, OPT_USER, OPT_HOSTNAME, OPT_CPUS, OPT_MEMORY, OPT_TRACE, OPT_STATS, OPT_HELP };
+enum {
+    OPT_TEE = 256,
+    OPT_ROOT,
+    OPT_WORKDIR,
+    OPT_USER,
+    OPT_HOSTNAME,
+    OPT_CPUS,
+    OPT_MEMORY,
+    OPT_TRACE,
+    OPT_STATS,
+    OPT_HELP
+};
 
 static const struct option long_options[] = {
     {"tee", required_argument, NULL, OPT_TEE},
@@ -44,26 +55,27 @@ static const struct option long_options[] = {
     {0},
 };
 
-static const char run_usage[] = "usage: cella run [options] [--] PROGRAM [ARGS...]\n\n"
-                                "Runs PROGRAM, which is looked up in the keep's root file system, in a keep.\n\n"
-                                "  --tee auto|process    where the keep is made (default auto: the strongest that\n"
-                                "                        this machine and this build have; says which on stderr)\n"
-                                "  --root DIR            the keep's root file system comes from the host directory\n"
-                                "                        DIR; the keep's changes stay in its memory (default /, for\n"
-                                "                        development only, and only files that all may read)\n"
-                                "  -v HOST:KEEP[:ro|:rw] shows the host file or directory HOST at KEEP (default ro)\n"
-                                "  -e NAME=VALUE         adds an environment variable; nothing else of the caller's\n"
-                                "                        environment is passed\n"
-                                "  --workdir DIR         directory in the keep to start in (default: the caller's where\n"
-                                "                        the root is /, else /)\n"
-                                "  --user UID[:GID]      user and group in the keep (default: the caller's)\n"
-                                "  --hostname NAME       the keep's host name (default cella)\n"
-                                "  --cpus N              virtual CPUs, 1 to 64 (default: as many as the caller may use)\n"
-                                "  --memory SIZE         limit of memory, with suffix K, M, G (default: the host's)\n"
-                                "  --trace               prints the system calls of the workload on stderr\n"
-                                "  --stats               prints at the end what the keep asked of the host\n\n"
-                                "Exit code: the program's; 128+n when signal n ended it; 125 for an error of Cella's\n"
-                                "own, 126 when PROGRAM cannot be executed, 127 when it was not found.\n";
+static const char run_usage[] =
+    "usage: cella run [options] [--] PROGRAM [ARGS...]\n\n"
+    "Runs PROGRAM, which is looked up in the keep's root file system, in a keep.\n\n"
+    "  --tee auto|process    where the keep is made (default auto: the strongest that\n"
+    "                        this machine and this build have; says which on stderr)\n"
+    "  --root DIR            the keep's root file system comes from the host directory\n"
+    "                        DIR; the keep's changes stay in its memory (default /, for\n"
+    "                        development only, and only files that all may read)\n"
+    "  -v HOST:KEEP[:ro|:rw] shows the host file or directory HOST at KEEP (default ro)\n"
+    "  -e NAME=VALUE         adds an environment variable; nothing else of the caller's\n"
+    "                        environment is passed\n"
+    "  --workdir DIR         directory in the keep to start in (default: the caller's where\n"
+    "                        the root is /, else /)\n"
+    "  --user UID[:GID]      user and group in the keep (default: the caller's)\n"
+    "  --hostname NAME       the keep's host name (default cella)\n"
+    "  --cpus N              virtual CPUs, 1 to 64 (default: as many as the caller may use)\n"
+    "  --memory SIZE         limit of memory, with suffix K, M, G (default: the host's)\n"
+    "  --trace               prints the system calls of the workload on stderr\n"
+    "  --stats               prints at the end what the keep asked of the host\n\n"
+    "Exit code: the program's; 128+n when signal n ended it; 125 for an error of Cella's\n"
+    "own, 126 when PROGRAM cannot be executed, 127 when it was not found.\n";
 
 /* ---- values ---- */
 
@@ -87,7 +99,8 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *value, const 
 static unsigned caller_cpus(void)
 {
     cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                             : (int)sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : count > MAX_CPUS ? MAX_CPUS : (unsigned)count;
 }
 
@@ -96,7 +109,8 @@ static int parse_cpus(const char *text, unsigned *cpus, struct cella_error *err)
     uint64_t n = caller_cpus();
     const char *rest;
     if (text && (!parse_number(text, MAX_CPUS, &n, &rest) || *rest || n == 0))
-        return cella_error_set(err, "--cpus: '%s' is not a number from 1 to %d; give e.g. --cpus 2", text, MAX_CPUS);
+        return cella_error_set(err, "--cpus: '%s' is not a number from 1 to %d; give e.g. --cpus 2",
+                               text, MAX_CPUS);
     *cpus = (unsigned)n;
     return 0;
 }
@@ -105,7 +119,8 @@ static int parse_cpus(const char *text, unsigned *cpus, struct cella_error *err)
 static uint64_t host_memory(void)
 {
     uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         unsigned long long limit;
         FILE *file = fopen(limits[i], "re");
@@ -135,14 +150,18 @@ static int parse_memory(const char *text, uint64_t *bytes, struct cella_error *e
         shift = good ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
     }
     if (!good || n > (1ull << 50) >> shift)
-        return cella_error_set(err, "--memory: '%s' is not a size; give a number with K, M or G, e.g. --memory 512M", text);
+        return cella_error_set(
+            err, "--memory: '%s' is not a size; give a number with K, M or G, e.g. --memory 512M",
+            text);
     *bytes = n << shift;
     if (*bytes < MEMORY_MIN)
-        return cella_error_set(err, "--memory: %s is below what a keep needs; give at least %lluM", text, MEMORY_MIN >> 20);
+        return cella_error_set(err, "--memory: %s is below what a keep needs; give at least %lluM",
+                               text, MEMORY_MIN >> 20);
     return 0;
 }
 
-static int parse_user(const char *text, uint32_t *uid, uint32_t *gid, bool *has_gid, struct cella_error *err)
+static int parse_user(const char *text, uint32_t *uid, uint32_t *gid, bool *has_gid,
+                      struct cella_error *err)
 {
     /* The highest number means "no user" in Linux. */
     const uint64_t max = UINT32_MAX - 1;
@@ -153,7 +172,8 @@ static int parse_user(const char *text, uint32_t *uid, uint32_t *gid, bool *has_
     if (*has_gid)
         good = parse_number(rest + 1, max, &g, &rest);
     if (!good || *rest)
-        return cella_error_set(err, "--user: '%s' is not UID or UID:GID; give numbers, e.g. --user 1000:1000", text);
+        return cella_error_set(
+            err, "--user: '%s' is not UID or UID:GID; give numbers, e.g. --user 1000:1000", text);
     *uid = (uint32_t)u;
     *gid = (uint32_t)g;
     return 0;
@@ -166,7 +186,9 @@ static int check_hostname(const char *name, struct cella_error *err)
     for (size_t i = 0; i < len; i++)
         good = good && (isalnum((unsigned char)name[i]) || name[i] == '-' || name[i] == '.');
     if (!good)
-        return cella_error_set(err, "--hostname: '%s' is not a host name; give 1 to 64 letters, digits, '-' and '.'", name);
+        return cella_error_set(
+            err, "--hostname: '%s' is not a host name; give 1 to 64 letters, digits, '-' and '.'",
+            name);
     return 0;
 }
 
@@ -174,13 +196,15 @@ static int check_env(const char *text, struct cella_error *err)
 {
     const char *equals = strchr(text, '=');
     if (!equals || equals == text)
-        return cella_error_set(err, "-e: '%s' is not NAME=VALUE; give e.g. -e LANG=de_DE.UTF-8", text);
+        return cella_error_set(err, "-e: '%s' is not NAME=VALUE; give e.g. -e LANG=de_DE.UTF-8",
+                               text);
     return 0;
 }
 
 /* ---- options ---- */
 
-/* What getopt did not like: `c` is '?' or ':'. It leaves a short option's letter, or a long one's value, in optopt. */
+/* What getopt did not like: `c` is '?' or ':'. It leaves a short option's letter, or a long one's
+ * value, in optopt. */
 static int usage_error(struct cella_error *err, char *const *argv, int c)
 {
     const char *given = argv[optind - 1];
@@ -190,14 +214,18 @@ static int usage_error(struct cella_error *err, char *const *argv, int c)
     if (c == ':')
         return cella_error_set(err, "%s: needs a value; 'cella help run' lists the options", given);
     if (optopt >= OPT_TEE)
-        return cella_error_set(err, "%s: takes no value; 'cella help run' lists the options", given);
-    return cella_error_set(err, "%s: is not an option; 'cella help run' lists them, and '--' ends them", given);
+        return cella_error_set(err, "%s: takes no value; 'cella help run' lists the options",
+                               given);
+    return cella_error_set(
+        err, "%s: is not an option; 'cella help run' lists them, and '--' ends them", given);
 }
 
 /* 0, 1 when help was printed, or -1. */
-static int parse_options(int argc, char **argv, struct run_options *options, struct cella_error *err)
+static int parse_options(int argc, char **argv, struct run_options *options,
+                         struct cella_error *err)
 {
-    *options = (struct run_options){.volumes = calloc((size_t)argc, sizeof(char *)), .env = calloc((size_t)argc, sizeof(char *))};
+    *options = (struct run_options){.volumes = calloc((size_t)argc, sizeof(char *)),
+                                    .env = calloc((size_t)argc, sizeof(char *))};
     if (!options->volumes || !options->env)
         return cella_error_set(err, "out of memory");
     opterr = 0;
@@ -225,9 +253,12 @@ static int parse_options(int argc, char **argv, struct run_options *options, str
     if (options->nr_command == 0)
         return cella_error_set(err, "no program given; e.g. cella run -- /bin/echo hello");
     if (options->command[0][0] == '\0')
-        return cella_error_set(err, "the program's name is empty; e.g. cella run -- /bin/echo hello");
+        return cella_error_set(err,
+                               "the program's name is empty; e.g. cella run -- /bin/echo hello");
     if (options->tee && strcmp(options->tee, "auto") != 0 && strcmp(options->tee, "process") != 0)
-        return cella_error_set(err, "--tee: '%s' is not in this build; give auto or process, and see 'cella info'", options->tee);
+        return cella_error_set(
+            err, "--tee: '%s' is not in this build; give auto or process, and see 'cella info'",
+            options->tee);
     return 0;
 }
 
@@ -251,7 +282,8 @@ struct identity {
     char *home;
 };
 
-static int choose_user(const struct run_options *options, const struct grant_table *grants, struct identity *user, struct cella_error *err)
+static int choose_user(const struct run_options *options, const struct grant_table *grants,
+                       struct identity *user, struct cella_error *err)
 {
     bool has_gid = true;
     gid_t gid = 0;
@@ -271,12 +303,16 @@ static int choose_user(const struct run_options *options, const struct grant_tab
     return user->home ? 0 : cella_error_set(err, "out of memory");
 }
 
-static int choose_workdir(const struct run_options *options, const struct grant_table *grants, char **workdir, struct cella_error *err)
+static int choose_workdir(const struct run_options *options, const struct grant_table *grants,
+                          char **workdir, struct cella_error *err)
 {
     if (options->workdir) {
         *workdir = grants_normalize(options->workdir);
         if (!*workdir)
-            return cella_error_set(err, "--workdir: '%s' is not an absolute path without '..'; give e.g. --workdir /tmp", options->workdir);
+            return cella_error_set(
+                err,
+                "--workdir: '%s' is not an absolute path without '..'; give e.g. --workdir /tmp",
+                options->workdir);
         return 0;
     }
     /* Where the keep sees the host's tree, it starts where its caller is. */
@@ -292,8 +328,10 @@ static int choose_workdir(const struct run_options *options, const struct grant_
     return *workdir ? 0 : cella_error_set(err, "out of memory");
 }
 
-/* The standard variables first, then -e in order; a later one of the same name takes the place of the earlier. */
-static int build_env(const struct run_options *options, const char *home, char ***env, unsigned *nr_env, struct cella_error *err)
+/* The standard variables first, then -e in order; a later one of the same name takes the place of
+ * the earlier. */
+static int build_env(const struct run_options *options, const char *home, char ***env,
+                     unsigned *nr_env, struct cella_error *err)
 {
     char **list = calloc(options->nr_env + 3u, sizeof(char *));
     char *home_line = NULL;
@@ -326,7 +364,8 @@ static const char *notice(const struct run_options *options)
 {
     bool chosen = options->tee && strcmp(options->tee, "auto") != 0;
     if (!chosen && !options->root)
-        return "process keep, assurance none (development; not a TEE); root / of the host (development only)";
+        return "process keep, assurance none (development; not a TEE); root / of the host "
+               "(development only)";
     if (!chosen)
         return "process keep, assurance none (development; not a TEE)";
     return options->root ? NULL : "root / of the host (development only)";
@@ -348,7 +387,8 @@ static int run(int argc, char **argv, struct cella_error *err)
     struct launch launch = {.grants = &grants, .clock = &clock};
     struct boot_options *boot = &launch.boot;
     char *workdir = NULL, **env = NULL;
-    if (parse_cpus(options.cpus, &boot->nr_cpus, err) < 0 || parse_memory(options.memory, &boot->memory_limit_bytes, err) < 0)
+    if (parse_cpus(options.cpus, &boot->nr_cpus, err) < 0 ||
+        parse_memory(options.memory, &boot->memory_limit_bytes, err) < 0)
         return -1;
     boot->hostname = options.hostname ? options.hostname : "cella";
     if (check_hostname(boot->hostname, err) < 0)
@@ -358,7 +398,8 @@ static int run(int argc, char **argv, struct cella_error *err)
     for (unsigned i = 0; i < options.nr_volumes; i++)
         if (grants_add_volume(&grants, options.volumes[i], err) < 0)
             return -1;
-    if (choose_user(&options, &grants, &user, err) < 0 || choose_workdir(&options, &grants, &workdir, err) < 0 ||
+    if (choose_user(&options, &grants, &user, err) < 0 ||
+        choose_workdir(&options, &grants, &workdir, err) < 0 ||
         build_env(&options, user.home, &env, &boot->nr_env, err) < 0)
         return -1;
 

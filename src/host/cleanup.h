@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scope-bound cleanup: a variable marked so releases what it holds when its scope ends, on every way out.
- * steal_fd() hands the descriptor on and leaves -1 behind.
+ * Scope-bound cleanup: a variable marked so releases what it holds when its scope ends, on every
+ * way out. steal_fd() hands the descriptor on and leaves -1 behind.
  */
 #ifndef CELLA_HOST_CLEANUP_H
 #define CELLA_HOST_CLEANUP_H

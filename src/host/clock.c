@@ -2,9 +2,11 @@
 /*
  * The clock parameters of a keep; see clock.h.
  *
- * mono = mono_base + ((tsc - tsc_base) * mult >> SHIFT). The slope comes from the whole time since start, so it gets better by the second.
- * Time in the keep never jumps back: at a refresh the new line starts where the old one stands, and a little more or less slope closes the gap to the host's
- * clock within about a second. With SHIFT 26 a keep that multiplies in 64 bits may go 90 s without a refresh.
+ * mono = mono_base + ((tsc - tsc_base) * mult >> SHIFT). The slope comes from the whole time since
+ * start, so it gets better by the second. Time in the keep never jumps back: at a refresh the new
+ * line starts where the old one stands, and a little more or less slope closes the gap to the
+ * host's clock within about a second. With SHIFT 26 a keep that multiplies in 64 bits may go 90 s
+ * without a refresh.
  */
 #include "clock.h"
 
@@ -15,7 +17,8 @@
 #define FIRST_BASELINE_NS 1000000u /* two readings within 20 ns of the truth: 40 ppm */
 #define NSEC 1000000000
 
-/* The slope is bent by at most this much, in parts per million; larger gaps forward are jumped over. */
+/* The slope is bent by at most this much, in parts per million; larger gaps forward are jumped
+ * over. */
 #define MAX_BEND_PPM 500
 #define JUMP_NS 5000000
 
@@ -86,10 +89,13 @@ void clock_publish_first(struct clock_source *clock, struct cella_host_window *w
 void clock_refresh(struct clock_source *clock, struct cella_host_window *window)
 {
     struct clock_sample now = take_sample();
-    /* The TSC went back: the machine was suspended or moved. What the keep has is then as good as anything. */
+    /* The TSC went back: the machine was suspended or moved. What the keep has is then as good as
+     * anything. */
     if (now.tsc <= clock->base.tsc)
         return;
-    uint64_t said = clock->base.mono_ns + (uint64_t)((unsigned __int128)(now.tsc - clock->base.tsc) * clock->mult >> SHIFT);
+    uint64_t said =
+        clock->base.mono_ns +
+        (uint64_t)((unsigned __int128)(now.tsc - clock->base.tsc) * clock->mult >> SHIFT);
     int64_t gap = (int64_t)(now.mono_ns - said);
     uint32_t mult = slope(clock, &now);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock parameters in the window: the keep reads the TSC and needs to know how it runs against CLOCK_MONOTONIC.
+ * The clock parameters in the window: the keep reads the TSC and needs to know how it runs against
+ * CLOCK_MONOTONIC.
  */
 #ifndef CELLA_HOST_CLOCK_H
 #define CELLA_HOST_CLOCK_H

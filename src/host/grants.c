@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host files that a keep may reach; see grants.h. Runs before the keep exists, with the caller's rights. */
+/* The host files that a keep may reach; see grants.h. Runs before the keep exists, with the
+ * caller's rights. */
 #include "grants.h"
 
 #include <fcntl.h>
@@ -14,7 +15,8 @@
 
 #include "cleanup.h"
 
-/* statfs magics of file systems that show kernel state (linux/magic.h has most; the rest are in their own sources). */
+/* statfs magics of file systems that show kernel state (linux/magic.h has most; the rest are in
+ * their own sources). */
 static const uint32_t kernel_fs_magic[] = {
     0x9fa0,     /* proc */
     0x62656572, /* sysfs */
@@ -75,7 +77,8 @@ char *grants_normalize(const char *path)
     return out;
 }
 
-/* The caller passes permission checks that others would fail: root, or a holder of the DAC capabilities. */
+/* The caller passes permission checks that others would fail: root, or a holder of the DAC
+ * capabilities. */
 static bool caller_reads_anything(void)
 {
     if (geteuid() == 0)
@@ -94,29 +97,34 @@ static int grant_open(struct grant *grant, const char *what, struct cella_error 
     struct stat st;
     struct statfs fs;
     if (fd < 0 || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
-        return cella_error_set(err, "%s: cannot open '%s': %s; name an existing %s", what, grant->host_path, strerror(errno),
+        return cella_error_set(err, "%s: cannot open '%s': %s; name an existing %s", what,
+                               grant->host_path, strerror(errno),
                                grant->is_root ? "directory" : "file or directory");
     if (grants_is_kernel_fs((uint64_t)fs.f_type))
-        return cella_error_set(err,
-                               "%s: '%s' shows the host kernel's own state and is never given to a keep; "
-                               "the keep has its own /proc and /sys",
-                               what, grant->host_path);
+        return cella_error_set(
+            err,
+            "%s: '%s' shows the host kernel's own state and is never given to a keep; "
+            "the keep has its own /proc and /sys",
+            what, grant->host_path);
     if (!S_ISDIR(st.st_mode) && grant->is_root)
-        return cella_error_set(err,
-                               "%s: '%s' is not a directory; give the directory that holds the keep's "
-                               "root file system",
-                               what, grant->host_path);
+        return cella_error_set(
+            err,
+            "%s: '%s' is not a directory; give the directory that holds the keep's "
+            "root file system",
+            what, grant->host_path);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-        return cella_error_set(err,
-                               "%s: '%s' is a device, FIFO or socket; only files and directories can be "
-                               "given to a keep",
-                               what, grant->host_path);
+        return cella_error_set(
+            err,
+            "%s: '%s' is a device, FIFO or socket; only files and directories can be "
+            "given to a keep",
+            what, grant->host_path);
     grant->is_file = S_ISREG(st.st_mode);
     grant->fd = steal_fd(&fd);
     return 0;
 }
 
-int grants_add_root(struct grant_table *table, const char *host_path, bool explicit_root, struct cella_error *err)
+int grants_add_root(struct grant_table *table, const char *host_path, bool explicit_root,
+                    struct cella_error *err)
 {
     struct grant *grant = &table->entry[0];
     *grant = (struct grant){.fd = -1, .is_root = true};
@@ -132,7 +140,9 @@ int grants_add_root(struct grant_table *table, const char *host_path, bool expli
 int grants_add_volume(struct grant_table *table, const char *spec, struct cella_error *err)
 {
     if (table->count == CELLA_HOST_MAX_GRANTS)
-        return cella_error_set(err, "-v: more than %u volumes; put some of them below one directory", CELLA_HOST_MAX_GRANTS - 1);
+        return cella_error_set(err,
+                               "-v: more than %u volumes; put some of them below one directory",
+                               CELLA_HOST_MAX_GRANTS - 1);
     struct grant *grant = &table->entry[table->count];
     *grant = (struct grant){.fd = -1};
 
@@ -145,21 +155,27 @@ int grants_add_volume(struct grant_table *table, const char *spec, struct cella_
         *colon = '\0';
         colon = strrchr(copy, ':');
     }
-    /* The place in the keep is absolute, so the last ":/" parts the two, and a host path may have colons. */
+    /* The place in the keep is absolute, so the last ":/" parts the two, and a host path may have
+     * colons. */
     if (!colon || colon == copy || colon[1] != '/')
-        return cella_error_set(err,
-                               "-v: '%s' is not HOST:KEEP, HOST:KEEP:ro or HOST:KEEP:rw with an absolute KEEP; "
-                               "give e.g. -v ./data:/data:ro",
-                               spec);
+        return cella_error_set(
+            err,
+            "-v: '%s' is not HOST:KEEP, HOST:KEEP:ro or HOST:KEEP:rw with an absolute KEEP; "
+            "give e.g. -v ./data:/data:ro",
+            spec);
     *colon = '\0';
     cleanup_free char *keep_path = grants_normalize(colon + 1);
     if (!keep_path)
-        return cella_error_set(err, "-v: '%s' has '..' in the keep's path; write the path without it", spec);
+        return cella_error_set(
+            err, "-v: '%s' has '..' in the keep's path; write the path without it", spec);
     if (strcmp(keep_path, "/") == 0)
-        return cella_error_set(err, "-v: '%s' would cover the keep's root; use --root %s", spec, copy);
+        return cella_error_set(err, "-v: '%s' would cover the keep's root; use --root %s", spec,
+                               copy);
     for (unsigned i = 1; i < table->count; i++)
         if (strcmp(table->entry[i].keep_path, keep_path) == 0)
-            return cella_error_set(err, "-v: %s is given twice, from '%s' and from '%s'; give each place once", keep_path, table->entry[i].host_path, copy);
+            return cella_error_set(
+                err, "-v: %s is given twice, from '%s' and from '%s'; give each place once",
+                keep_path, table->entry[i].host_path, copy);
 
     table->count++;
     grant->host_path = strdup(copy);
@@ -183,7 +199,8 @@ void grants_free(struct grant_table *table)
 /* Opens below the root grant, symbolic links taken as in a chroot. */
 static int open_in_root(const struct grant_table *table, const char *path, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     return (int)syscall(SYS_openat2, table->entry[0].fd, path, &how, sizeof(how));
 }
 
@@ -223,7 +240,8 @@ bool grants_root_user(const struct grant_table *table, uid_t uid, char **home, g
     char *line = NULL;
     size_t room = 0;
     bool found = false;
-    /* name:password:uid:gid:comment:home:shell. The file is the user's, but it need not be well formed. */
+    /* name:password:uid:gid:comment:home:shell. The file is the user's, but it need not be well
+     * formed. */
     while (!found && getline(&line, &room, file) > 0) {
         char *field[7] = {0}, *rest = line;
         for (int i = 0; i < 7; i++)
@@ -231,7 +249,8 @@ bool grants_root_user(const struct grant_table *table, uid_t uid, char **home, g
         if (!field[5] || field[5][0] != '/')
             continue;
         char *uid_end, *gid_end;
-        unsigned long line_uid = strtoul(field[2], &uid_end, 10), line_gid = strtoul(field[3], &gid_end, 10);
+        unsigned long line_uid = strtoul(field[2], &uid_end, 10),
+                      line_gid = strtoul(field[3], &gid_end, 10);
         if (uid_end == field[2] || *uid_end || gid_end == field[3] || *gid_end || line_uid != uid)
             continue;
         *home = strdup(field[5]);

@@ -2,8 +2,8 @@
 /*
  * Starting the first host process of a process keep; see keep_process.h.
  *
- * The user namespace maps no user at all: the keep needs no identity at the host, and a program that is exec'ed without one has no
- * capabilities in any namespace.
+ * The user namespace maps no user at all: the keep needs no identity at the host, and a program
+ * that is exec'ed without one has no capabilities in any namespace.
  */
 #include "keep_process.h"
 
@@ -61,15 +61,17 @@ static int enter_dead_directory(void *arg)
 }
 
 /*
- * Makes the root an empty directory in which nothing can ever be made: that of a process which has ended. A helper that shares our
- * root and memory steps into its own /proc directory and ends. No mount is needed, and Landlock would refuse one.
- * Where it fails (no permission, no /proc) the seccomp filter of the runtime stands alone.
+ * Makes the root an empty directory in which nothing can ever be made: that of a process which has
+ * ended. A helper that shares our root and memory steps into its own /proc directory and ends. No
+ * mount is needed, and Landlock would refuse one. Where it fails (no permission, no /proc) the
+ * seccomp filter of the runtime stands alone.
  */
 static void leave_file_system(void)
 {
     char stack[4096] __attribute__((aligned(16)));
     int result = 0;
-    pid_t helper = clone(enter_dead_directory, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_FS | SIGCHLD, &result);
+    pid_t helper = clone(enter_dead_directory, stack + sizeof(stack),
+                         CLONE_VM | CLONE_VFORK | CLONE_FS | SIGCHLD, &result);
     if (helper > 0)
         waitpid(helper, NULL, __WALL);
 }
@@ -78,7 +80,8 @@ static void leave_file_system(void)
 static void drop_privileges(void)
 {
     prctl(PR_SET_SECUREBITS,
-          SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+          SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+              SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
           0, 0, 0);
     for (int cap = 0; cap < 64; cap++)
@@ -88,7 +91,8 @@ static void drop_privileges(void)
     syscall(SYS_capset, &header, none);
 }
 
-/* Puts the descriptors in their places and closes all others. `fd` is in the order of the places from 0. */
+/* Puts the descriptors in their places and closes all others. `fd` is in the order of the places
+ * from 0. */
 static int arrange_descriptors(const int fd[FD_END])
 {
     int high[FD_END];
@@ -117,8 +121,8 @@ static _Noreturn void child(const int fd[FD_END])
     static char *const envp[] = {NULL};
     int report_fd = fd[FD_REPORT];
 
-    /* The launcher may have died before the signal was asked for; then its end of the pair is closed. The child's copy
-     * of that end is closed by its caller. */
+    /* The launcher may have died before the signal was asked for; then its end of the pair is
+     * closed. The child's copy of that end is closed by its caller. */
     struct pollfd p = {.fd = report_fd, .events = POLLIN};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || poll(&p, 1, 0) != 0)
         _exit(125);
@@ -149,8 +153,8 @@ static _Noreturn void child(const int fd[FD_END])
 
 /* ---- in the launcher ---- */
 
-/* What to try, from all to none. A host may forbid some: containers without CAP_SYS_ADMIN, limits of 0, systems that let
- * user namespaces be made but give no rights in them. */
+/* What to try, from all to none. A host may forbid some: containers without CAP_SYS_ADMIN, limits
+ * of 0, systems that let user namespaces be made but give no rights in them. */
 static const unsigned long namespace_choices[] = {
     CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
     CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
@@ -164,10 +168,12 @@ static const unsigned long namespace_choices[] = {
 
 static bool is_refusal(int error)
 {
-    return error == EPERM || error == ENOSPC || error == EINVAL || error == EUSERS || error == EACCES || error == ENOSYS;
+    return error == EPERM || error == ENOSPC || error == EINVAL || error == EUSERS ||
+           error == EACCES || error == ENOSYS;
 }
 
-int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_memory_fd, int window_fd, int null_fd, struct cella_error *err)
+int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_memory_fd,
+                       int window_fd, int null_fd, struct cella_error *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -175,15 +181,24 @@ int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_mem
     cleanup_close int ours = pair[0];
     cleanup_close int childs = pair[1];
     const int fd[FD_END] = {
-        null_fd, null_fd, null_fd, [FD_KERNEL_MEMORY] = kernel_memory_fd, [FD_WINDOW] = window_fd, [FD_RUNTIME] = runtime_fd, [FD_REPORT] = childs,
+        null_fd,
+        null_fd,
+        null_fd,
+        [FD_KERNEL_MEMORY] = kernel_memory_fd,
+        [FD_WINDOW] = window_fd,
+        [FD_RUNTIME] = runtime_fd,
+        [FD_REPORT] = childs,
     };
 
     long pid = -1;
     int pid_fd = -1;
-    for (size_t i = 0; pid < 0 && i < sizeof(namespace_choices) / sizeof(namespace_choices[0]); i++) {
+    for (size_t i = 0; pid < 0 && i < sizeof(namespace_choices) / sizeof(namespace_choices[0]);
+         i++) {
         keep->namespaces = namespace_choices[i];
-        /* The raw call: a fork with namespaces. This process has one thread only, so the child may go on with its memory. */
-        pid = syscall(SYS_clone, keep->namespaces | CLONE_PIDFD | SIGCHLD, NULL, &pid_fd, NULL, NULL);
+        /* The raw call: a fork with namespaces. This process has one thread only, so the child may
+         * go on with its memory. */
+        pid =
+            syscall(SYS_clone, keep->namespaces | CLONE_PIDFD | SIGCHLD, NULL, &pid_fd, NULL, NULL);
         if (pid == 0) {
             close(ours);
             child(fd);
@@ -192,7 +207,9 @@ int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_mem
             break;
     }
     if (pid < 0)
-        return cella_error_set(err, "cannot start the keep's process: %s; raise the limit of processes (ulimit -u)", strerror(errno));
+        return cella_error_set(
+            err, "cannot start the keep's process: %s; raise the limit of processes (ulimit -u)",
+            strerror(errno));
     keep->pid = (pid_t)pid;
     keep->pid_fd = pid_fd;
     keep->report_fd = steal_fd(&ours);
@@ -212,16 +229,24 @@ int keep_process_check(struct keep_process *keep, struct cella_error *err)
         return cella_error_set(err, "the keep's process sent half a report");
     switch (report.step) {
     case STEP_EXEC:
-        return cella_error_set(err, "cannot execute the runtime: %s; install cella on a file system without noexec, for this machine's processor",
+        return cella_error_set(err,
+                               "cannot execute the runtime: %s; install cella on a file system "
+                               "without noexec, for this machine's processor",
                                strerror(report.error));
-    case STEP_LIMITS: return cella_error_set(err, "cannot set the limits of the keep's process: %s", strerror(report.error));
-    default: return cella_error_set(err, "cannot set up the keep's process: %s; raise the limit of open files (ulimit -n)", strerror(report.error));
+    case STEP_LIMITS:
+        return cella_error_set(err, "cannot set the limits of the keep's process: %s",
+                               strerror(report.error));
+    default:
+        return cella_error_set(
+            err, "cannot set up the keep's process: %s; raise the limit of open files (ulimit -n)",
+            strerror(report.error));
     }
 }
 
 void keep_process_kill(struct keep_process *keep)
 {
-    /* Pid 1 of a namespace takes all others along; without one the keep's process group is all there is to name. */
+    /* Pid 1 of a namespace takes all others along; without one the keep's process group is all
+     * there is to name. */
     syscall(SYS_pidfd_send_signal, keep->pid_fd, SIGKILL, NULL, 0);
     if (!(keep->namespaces & CLONE_NEWPID))
         kill(-keep->pid, SIGKILL);
@@ -232,11 +257,13 @@ void keep_process_kill(struct keep_process *keep)
 int keep_runtime_open(struct cella_error *err)
 {
     /* Beside the command; as installed; in the folder where both were built. */
-    static const char *const places[] = {RUNTIME_NAME, "../libexec/cella/" RUNTIME_NAME, "src/hal/process/" RUNTIME_NAME};
+    static const char *const places[] = {RUNTIME_NAME, "../libexec/cella/" RUNTIME_NAME,
+                                         "src/hal/process/" RUNTIME_NAME};
     char self[PATH_MAX], path[PATH_MAX + 64];
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (len < 0)
-        return cella_error_set(err, "cannot read /proc/self/exe: %s; mount proc at /proc", strerror(errno));
+        return cella_error_set(err, "cannot read /proc/self/exe: %s; mount proc at /proc",
+                               strerror(errno));
     self[len] = '\0';
     const char *dir = dirname(self);
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -245,5 +272,8 @@ int keep_runtime_open(struct cella_error *err)
         if (fd >= 0)
             return fd;
     }
-    return cella_error_set(err, "the runtime %s is neither in %s nor in %s/../libexec/cella; build or install cella anew", RUNTIME_NAME, dir, dir);
+    return cella_error_set(
+        err,
+        "the runtime %s is neither in %s nor in %s/../libexec/cella; build or install cella anew",
+        RUNTIME_NAME, dir, dir);
 }

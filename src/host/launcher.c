@@ -2,8 +2,9 @@
 /*
  * The launcher's main thread; see launcher.h.
  *
- * Order matters: everything is opened first; then Landlock, which the keep's process inherits; then the keep is cloned while there is one
- * thread; then the server's threads are made, which stand still; then seccomp closes around all threads; then the server starts.
+ * Order matters: everything is opened first; then Landlock, which the keep's process inherits; then
+ * the keep is cloned while there is one thread; then the server's threads are made, which stand
+ * still; then seccomp closes around all threads; then the server starts.
  */
 #include "launcher.h"
 
@@ -34,8 +35,9 @@ static const struct {
     int signal;
     uint32_t event;
 } passed_signals[] = {
-    {SIGHUP, CELLA_HOST_EVENT_HUP},   {SIGINT, CELLA_HOST_EVENT_INT},     {SIGTERM, CELLA_HOST_EVENT_TERM},
-    {SIGQUIT, CELLA_HOST_EVENT_QUIT}, {SIGWINCH, CELLA_HOST_EVENT_WINCH},
+    {SIGHUP, CELLA_HOST_EVENT_HUP},     {SIGINT, CELLA_HOST_EVENT_INT},
+    {SIGTERM, CELLA_HOST_EVENT_TERM},   {SIGQUIT, CELLA_HOST_EVENT_QUIT},
+    {SIGWINCH, CELLA_HOST_EVENT_WINCH},
 };
 #define NR_PASSED (sizeof(passed_signals) / sizeof(passed_signals[0]))
 
@@ -54,27 +56,32 @@ struct running {
     unsigned unanswered; /* looks at the window that found the last ping still there */
     unsigned nr_cpus;
     uint32_t last_beat[CELLA_HOST_MAX_CPUS];
-    unsigned still[CELLA_HOST_MAX_CPUS]; /* looks that found no new beat of a CPU that does not sleep */
+    unsigned
+        still[CELLA_HOST_MAX_CPUS]; /* looks that found no new beat of a CPU that does not sleep */
 };
 
-/* Signals that go to the keep, as a descriptor. One that the caller has set to be ignored stays ignored (nohup). */
+/* Signals that go to the keep, as a descriptor. One that the caller has set to be ignored stays
+ * ignored (nohup). */
 static int signals_open(struct cella_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < NR_PASSED; i++) {
         struct sigaction old;
-        /* A blocked signal is queued even when it is ignored, so the ignored ones must stay out of the set. */
+        /* A blocked signal is queued even when it is ignored, so the ignored ones must stay out of
+         * the set. */
         if (sigaction(passed_signals[i].signal, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
             continue;
         sigaddset(&set, passed_signals[i].signal);
     }
     sigprocmask(SIG_BLOCK, &set, NULL);
-    /* A stream whose reader has gone, and a file at its size limit, are errors for the keep and not the launcher's end. */
+    /* A stream whose reader has gone, and a file at its size limit, are errors for the keep and not
+     * the launcher's end. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd >= 0 ? fd : cella_error_set(err, "cannot make a signal descriptor: %s", strerror(errno));
+    return fd >= 0 ? fd
+                   : cella_error_set(err, "cannot make a signal descriptor: %s", strerror(errno));
 }
 
 static void pass_signals(struct running *run)
@@ -93,7 +100,8 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* The keep's kernel keeps to the limit by itself; the launcher's measure is for a keep that was taken over. */
+/* The keep's kernel keeps to the limit by itself; the launcher's measure is for a keep that was
+ * taken over. */
 static bool is_far_over(const struct memwatch *memory)
 {
     return memory->used_bytes > memory->limit_bytes + memory->limit_bytes / 4 + (64u << 20);
@@ -113,7 +121,8 @@ static bool cpu_is_stuck(struct running *run)
     bool stuck = false;
     for (unsigned i = 0; i < run->nr_cpus; i++) {
         uint32_t beat = __atomic_load_n(&run->window->cpu_beat[i], __ATOMIC_RELAXED);
-        bool well = beat != run->last_beat[i] || __atomic_load_n(&run->window->cpu_sleeping[i], __ATOMIC_RELAXED);
+        bool well = beat != run->last_beat[i] ||
+                    __atomic_load_n(&run->window->cpu_sleeping[i], __ATOMIC_RELAXED);
         run->last_beat[i] = beat;
         run->still[i] = well ? 0 : run->still[i] + 1;
         stuck |= run->still[i] >= PING_LOOKS;
@@ -122,8 +131,9 @@ static bool cpu_is_stuck(struct running *run)
 }
 
 /*
- * Is anybody there? The kernel takes events from the window at ticks, when it schedules, and when it is woken from idleness; one that was
- * overwritten by its workload does not. Counted in looks, not in time, so that a launcher that stood still itself draws no conclusion.
+ * Is anybody there? The kernel takes events from the window at ticks, when it schedules, and when
+ * it is woken from idleness; one that was overwritten by its workload does not. Counted in looks,
+ * not in time, so that a launcher that stood still itself draws no conclusion.
  */
 static bool keep_answers(struct running *run)
 {
@@ -141,7 +151,8 @@ static bool keep_answers(struct running *run)
 /* Serves until the keep has asked to end, is gone, or must be ended. */
 static int serve(struct running *run, struct cella_error *err)
 {
-    uint64_t clock_interval = CLOCK_FIRST_MS, next_clock = now_ms() + clock_interval, next_memory = now_ms() + run->memory.interval_ms;
+    uint64_t clock_interval = CLOCK_FIRST_MS, next_clock = now_ms() + clock_interval,
+             next_memory = now_ms() + run->memory.interval_ms;
     enum { POLL_SIGNAL, POLL_KEEP, POLL_REPORT, POLL_SERVER, NR_POLL };
 
     for (;;) {
@@ -168,10 +179,12 @@ static int serve(struct running *run, struct cella_error *err)
         now = now_ms();
         if (now >= next_clock) {
             clock_refresh(run->clock, run->window);
-            clock_interval = clock_interval * 2 < CLOCK_INTERVAL_MS ? clock_interval * 2 : CLOCK_INTERVAL_MS;
+            clock_interval =
+                clock_interval * 2 < CLOCK_INTERVAL_MS ? clock_interval * 2 : CLOCK_INTERVAL_MS;
             next_clock = now + clock_interval;
             if (!keep_answers(run))
-                return cella_error_set(err, "the keep does not answer and was ended; its kernel was overwritten or has a bug");
+                return cella_error_set(err, "the keep does not answer and was ended; its kernel "
+                                            "was overwritten or has a bug");
         }
         if (now >= next_memory) {
             sample_memory(run);
@@ -196,22 +209,33 @@ static int conclude(struct running *run, bool failed, struct cella_error *err)
         }
     else
         keep_process_kill(&run->keep);
-    /* Requests that the keep made before its end are still served: output, and the exit status itself. */
+    /* Requests that the keep made before its end are still served: output, and the exit status
+     * itself. */
     server_stop(run->server);
     if (failed)
         return -1;
     if (run->over_limit) {
-        cella_error_set(err, "the keep held %llu MiB of memory against a limit of %llu MiB and was ended; give more with --memory",
-                        (unsigned long long)(run->memory.used_bytes >> 20), (unsigned long long)(run->memory.limit_bytes >> 20));
+        cella_error_set(err,
+                        "the keep held %llu MiB of memory against a limit of %llu MiB and was "
+                        "ended; give more with --memory",
+                        (unsigned long long)(run->memory.used_bytes >> 20),
+                        (unsigned long long)(run->memory.limit_bytes >> 20));
         return -1;
     }
     if (server_exit_status(run->server, &status))
         return exit_code(status);
     if (server_keep_is_broken(run->server))
-        return cella_error_set(err, "the keep broke the rules of the host interface and was ended; its kernel was overwritten or has a bug");
+        return cella_error_set(err, "the keep broke the rules of the host interface and was ended; "
+                                    "its kernel was overwritten or has a bug");
     if (WIFSIGNALED(wait_status))
-        return cella_error_set(err, "the keep ended unexpectedly, by signal %d; see `cella info` for what this machine lacks", WTERMSIG(wait_status));
-    return cella_error_set(err, "the keep ended unexpectedly, with code %d; see `cella info` for what this machine lacks", WEXITSTATUS(wait_status));
+        return cella_error_set(err,
+                               "the keep ended unexpectedly, by signal %d; see `cella info` for "
+                               "what this machine lacks",
+                               WTERMSIG(wait_status));
+    return cella_error_set(
+        err,
+        "the keep ended unexpectedly, with code %d; see `cella info` for what this machine lacks",
+        WEXITSTATUS(wait_status));
 }
 
 /* Tells what the user did not choose, and what the host withholds. */
@@ -219,10 +243,13 @@ static void print_notice(const char *notice, const struct keep_process *keep)
 {
     if (notice)
         fprintf(stderr, "cella: %s%s\n", notice,
-                keep->namespaces == keep_process_wanted_namespaces() ? "" : "; the host denies it namespaces, see `cella info`");
+                keep->namespaces == keep_process_wanted_namespaces()
+                    ? ""
+                    : "; the host denies it namespaces, see `cella info`");
 }
 
-/* Handles are descriptors, so as many as the caller may have. After the keep's process has taken the old limit. */
+/* Handles are descriptors, so as many as the caller may have. After the keep's process has taken
+ * the old limit. */
 static void raise_file_limit(void)
 {
     struct rlimit limit;
@@ -236,7 +263,9 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
 {
     /* A debugger that stops the keep would be mistaken for a dead one. */
     const char *watchdog = getenv("CELLA_WATCHDOG");
-    struct running run = {.clock = launch->clock, .nr_cpus = launch->boot.nr_cpus, .watchdog = !watchdog || strcmp(watchdog, "0") != 0};
+    struct running run = {.clock = launch->clock,
+                          .nr_cpus = launch->boot.nr_cpus,
+                          .watchdog = !watchdog || strcmp(watchdog, "0") != 0};
     run.signal_fd = signals_open(err);
     if (run.signal_fd < 0)
         return -1;
@@ -273,7 +302,8 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
         .stream = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .log_fd = STDERR_FILENO,
     };
-    if (wall_drop_capabilities(err) < 0 || !(run.server = server_create(&config, err)) || wall_seccomp(run.keep.pid, err) < 0) {
+    if (wall_drop_capabilities(err) < 0 || !(run.server = server_create(&config, err)) ||
+        wall_seccomp(run.keep.pid, err) < 0) {
         keep_process_kill(&run.keep);
         return -1;
     }

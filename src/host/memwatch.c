@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a process keep holds at the host: the pages of its kernel's memory file, and the private pages of its host processes.
+ * What a process keep holds at the host: the pages of its kernel's memory file, and the private
+ * pages of its host processes.
  *
- * RssAnon counts a page once for every process that shares it after fork, so the sum is an upper bound, and cheap. Only when that bound
- * comes near the limit is the exact figure taken (Pss_Anon, which walks page tables).
+ * RssAnon counts a page once for every process that shares it after fork, so the sum is an upper
+ * bound, and cheap. Only when that bound comes near the limit is the exact figure taken (Pss_Anon,
+ * which walks page tables).
  */
 #include "memwatch.h"
 
@@ -20,7 +22,8 @@
 #define INTERVAL_MIN_MS 20
 #define INTERVAL_REST_MS 100 /* at least, while nothing changes */
 #define INTERVAL_MAX_MS 1000
-/* As fast as a program can touch new memory; the next sample comes before that could use up what is left. */
+/* As fast as a program can touch new memory; the next sample comes before that could use up what is
+ * left. */
 #define GROWTH_BYTES_PER_MS (4u << 20)
 #define MAX_PROCESSES 65536u
 
@@ -142,7 +145,9 @@ void memwatch_sample(struct memwatch *watch)
     uint64_t interval = left / GROWTH_BYTES_PER_MS;
     uint64_t least = used == watch->used_bytes ? INTERVAL_REST_MS : INTERVAL_MIN_MS;
     watch->used_bytes = used;
-    watch->interval_ms = (uint32_t)(interval < least ? least : interval > INTERVAL_MAX_MS ? INTERVAL_MAX_MS : interval);
+    watch->interval_ms = (uint32_t)(interval < least             ? least
+                                    : interval > INTERVAL_MAX_MS ? INTERVAL_MAX_MS
+                                                                 : interval);
     /* Never more than some percent of a CPU, however many processes there are. */
     uint64_t cost_ms = now_ms() - begin;
     if (cost_ms * 25 > watch->interval_ms)

@@ -93,7 +93,8 @@ static bool has_svm(char *detail, size_t size)
 static bool has_sev_snp(char *detail, size_t size)
 {
     uint32_t a = cpuid(0x8000001f, 0).a;
-    DETAIL("sev %s, sev-es %s, sev-snp %s", bit(a, 1) ? "yes" : "no", bit(a, 3) ? "yes" : "no", bit(a, 4) ? "yes" : "no");
+    DETAIL("sev %s, sev-es %s, sev-snp %s", bit(a, 1) ? "yes" : "no", bit(a, 3) ? "yes" : "no",
+           bit(a, 4) ? "yes" : "no");
     return bit(a, 4);
 }
 
@@ -140,7 +141,11 @@ static bool has_namespaces(char *detail, size_t size)
     static const struct {
         unsigned long flag;
         const char *name;
-    } kinds[] = {{CLONE_NEWPID, "pid"}, {CLONE_NEWNS, "mount"}, {CLONE_NEWNET, "net"}, {CLONE_NEWIPC, "ipc"}, {CLONE_NEWUTS, "uts"}};
+    } kinds[] = {{CLONE_NEWPID, "pid"},
+                 {CLONE_NEWNS, "mount"},
+                 {CLONE_NEWNET, "net"},
+                 {CLONE_NEWIPC, "ipc"},
+                 {CLONE_NEWUTS, "uts"}};
     if (namespaces_permitted(keep_process_wanted_namespaces())) {
         DETAIL("user, pid, mount, net, ipc, uts");
         return true;
@@ -209,7 +214,8 @@ static bool has_kvm(char *detail, size_t size)
         return false;
     char ignored[64];
     if (!has_svm_or_vmx(ignored, sizeof(ignored)))
-        DETAIL("paravirtual, without SVM or VMX below it: correct but slow in the guest's kernel mode");
+        DETAIL("paravirtual, without SVM or VMX below it: correct but slow in the guest's kernel "
+               "mode");
     return true;
 }
 
@@ -252,20 +258,29 @@ static bool has_tdx_kvm(char *detail, size_t size)
 
 /* ---- the TEEs ---- */
 
-#define FIX_KVM_GROUP "modprobe kvm_amd || modprobe kvm_intel; then adduser $USER kvm, and log in again"
-#define FIX_CPU "cannot be mended here: another processor is needed, or in a virtual machine one that passes it through"
+#define FIX_KVM_GROUP                                                                              \
+    "modprobe kvm_amd || modprobe kvm_intel; then adduser $USER kvm, and log in again"
+#define FIX_CPU                                                                                    \
+    "cannot be mended here: another processor is needed, or in a virtual machine one that passes " \
+    "it through"
 #define FIX_TPM "switch the TPM on in the firmware; then adduser $USER tss, and log in again"
 
 static const struct probe process_probes[] = {
-    {"fsgsbase", has_fsgsbase, true, "boot without nofsgsbase on a Linux of at least 5.9; a processor before Ivy Bridge or Steamroller cannot"},
+    {"fsgsbase", has_fsgsbase, true,
+     "boot without nofsgsbase on a Linux of at least 5.9; a processor before Ivy Bridge or "
+     "Steamroller cannot"},
     {"xsave", has_xsave, true, FIX_CPU},
     {"random", has_random, true, FIX_CPU},
     {"tsc", has_invariant_tsc, true, FIX_CPU},
-    {"seccomp", has_seccomp, true, "boot a kernel with CONFIG_SECCOMP_FILTER=y; in a container: --security-opt seccomp=unconfined"},
-    {"landlock", has_landlock, false, "add lsm=landlock,... to the kernel's command line (CONFIG_SECURITY_LANDLOCK=y, Linux 5.13)"},
+    {"seccomp", has_seccomp, true,
+     "boot a kernel with CONFIG_SECCOMP_FILTER=y; in a container: --security-opt "
+     "seccomp=unconfined"},
+    {"landlock", has_landlock, false,
+     "add lsm=landlock,... to the kernel's command line (CONFIG_SECURITY_LANDLOCK=y, Linux 5.13)"},
     {"namespaces", has_namespaces, false,
      "sysctl -w user.max_user_namespaces=15000; on Debian also kernel.unprivileged_userns_clone=1, "
-     "on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; in a container: --security-opt seccomp=unconfined"},
+     "on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; in a container: --security-opt "
+     "seccomp=unconfined"},
     {"memfd", has_memfd, true, "sysctl -w vm.memfd_noexec=0"},
     {"membarrier", has_membarrier, true, "boot a kernel with CONFIG_MEMBARRIER=y, at least 4.16"},
     {"openat2", has_openat2, false, "boot Linux 5.6 or later"},
@@ -275,7 +290,8 @@ static const struct probe process_probes[] = {
 };
 
 static const struct probe kvm_probes[] = {
-    {"virtualization", has_svm_or_vmx, false, "switch SVM or VT-x on in the firmware, or nested virtualization in the hypervisor below"},
+    {"virtualization", has_svm_or_vmx, false,
+     "switch SVM or VT-x on in the firmware, or nested virtualization in the hypervisor below"},
     {"/dev/kvm", has_kvm, true, FIX_KVM_GROUP},
     {"/dev/tpmrm0", has_tpm, false, FIX_TPM},
     {0},
@@ -289,28 +305,35 @@ static const struct probe monitor_probes[] = {
 
 static const struct probe snp_probes[] = {
     {"sev-snp", has_sev_snp, true, FIX_CPU " (AMD EPYC 7003 or later)"},
-    {"kvm sev_snp", has_snp_kvm, true, "switch SEV-SNP on in the firmware and boot with kvm_amd.sev=1 kvm_amd.sev_snp=1 on Linux 6.11 or later"},
+    {"kvm sev_snp", has_snp_kvm, true,
+     "switch SEV-SNP on in the firmware and boot with kvm_amd.sev=1 kvm_amd.sev_snp=1 on Linux "
+     "6.11 or later"},
     {"/dev/kvm", has_kvm, true, FIX_KVM_GROUP},
-    {"/dev/sev", has_sev_device, true, "modprobe ccp; then chgrp kvm /dev/sev && chmod 660 /dev/sev"},
+    {"/dev/sev", has_sev_device, true,
+     "modprobe ccp; then chgrp kvm /dev/sev && chmod 660 /dev/sev"},
     {0},
 };
 
 static const struct probe tdx_probes[] = {
     {"kvm tdx", has_tdx_kvm, true,
-     "switch TDX on in the firmware and boot with kvm_intel.tdx=1 on Linux 6.16 or later; needs an Intel Xeon of the 4th generation (selected models) or "
+     "switch TDX on in the firmware and boot with kvm_intel.tdx=1 on Linux 6.16 or later; needs an "
+     "Intel Xeon of the 4th generation (selected models) or "
      "later"},
     {"/dev/kvm", has_kvm, true, FIX_KVM_GROUP},
     {0},
 };
 
 static const struct probe sgx_probes[] = {
-    {"sgx", has_sgx, true, "switch SGX on in the firmware; without it in the processor: another one is needed"},
-    {"/dev/sgx_enclave", has_sgx_device, true, "boot Linux 5.11 or later with CONFIG_X86_SGX=y; then adduser $USER sgx, and log in again"},
+    {"sgx", has_sgx, true,
+     "switch SGX on in the firmware; without it in the processor: another one is needed"},
+    {"/dev/sgx_enclave", has_sgx_device, true,
+     "boot Linux 5.11 or later with CONFIG_X86_SGX=y; then adduser $USER sgx, and log in again"},
     {0},
 };
 
 const struct tee tees[] = {
-    {"process", "none", "a host process behind seccomp and Landlock; not a TEE", true, process_probes},
+    {"process", "none", "a host process behind seccomp and Landlock; not a TEE", true,
+     process_probes},
     {"kvm", "host", "a virtual machine; the host's root can still read it", false, kvm_probes},
     {"monitor", "isolated", "a virtual machine below a measured monitor", false, monitor_probes},
     {"snp", "tee", "AMD SEV-SNP", false, snp_probes},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this machine has of what the TEEs need. Each probe tries the thing itself where that is harmless, and knows
- * the command that mends a miss, or why none can.
+ * What this machine has of what the TEEs need. Each probe tries the thing itself where that is
+ * harmless, and knows the command that mends a miss, or why none can.
  */
 #ifndef CELLA_HOST_PROBE_H
 #define CELLA_HOST_PROBE_H

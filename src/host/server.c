@@ -2,12 +2,14 @@
 /*
  * The rings and the threads of the request server; see server.h.
  *
- * One worker leads: it holds the lock `lead`, polls the submission ring, and serves at once what cannot block. Before work that may
- * wait for a disk it gives the lead up, and the other worker goes on with the ring. So one thread at most
- * spins, a request from memory costs no hand-over, and a slow disk does not stop the rest.
+ * One worker leads: it holds the lock `lead`, polls the submission ring, and serves at once what
+ * cannot block. Before work that may wait for a disk it gives the lead up, and the other worker
+ * goes on with the ring. So one thread at most spins, a request from memory costs no hand-over, and
+ * a slow disk does not stop the rest.
  *
- * Sleeping and waking, on both sides, is store own flag - full fence - look at the other's counter: of two that act at the same time, one
- * sees the other. The keep's words are futexes in shared memory, so the wake-ups are not FUTEX_PRIVATE.
+ * Sleeping and waking, on both sides, is store own flag - full fence - look at the other's counter:
+ * of two that act at the same time, one sees the other. The keep's words are futexes in shared
+ * memory, so the wake-ups are not FUTEX_PRIVATE.
  */
 #include "server.h"
 
@@ -146,11 +148,13 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
 
 /* ---- the submission ring ---- */
 
-/* Copies the request of `slot` and checks what is common to all operations. False: refused, result set. */
+/* Copies the request of `slot` and checks what is common to all operations. False: refused, result
+ * set. */
 static bool call_prepare(struct server *server, uint32_t slot, struct server_call *call)
 {
     *call = (struct server_call){.server = server, .slot = slot};
-    /* A volatile copy: the compiler must not read the shared words a second time after the checks. */
+    /* A volatile copy: the compiler must not read the shared words a second time after the checks.
+     */
     const volatile uint64_t *shared = (const volatile uint64_t *)&server->window->slots[slot].req;
     uint64_t words[sizeof(call->req) / sizeof(uint64_t)];
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -162,7 +166,9 @@ static bool call_prepare(struct server *server, uint32_t slot, struct server_cal
         call->result = -ENOSYS;
         return false;
     }
-    if (req->pad != 0 || req->data_len > CELLA_HOST_MAX_IO || req->data_off > CELLA_HOST_DATA_SIZE || req->data_len > CELLA_HOST_DATA_SIZE - req->data_off) {
+    if (req->pad != 0 || req->data_len > CELLA_HOST_MAX_IO ||
+        req->data_off > CELLA_HOST_DATA_SIZE ||
+        req->data_len > CELLA_HOST_DATA_SIZE - req->data_off) {
         call->result = -EINVAL;
         return false;
     }
@@ -188,7 +194,8 @@ static int ring_take(struct server *server)
             notify_launcher(server);
             return -1;
         }
-        uint32_t slot = *(volatile uint32_t *)&ring->entry[server->sq_head & (CELLA_HOST_SLOTS - 1)];
+        uint32_t slot =
+            *(volatile uint32_t *)&ring->entry[server->sq_head & (CELLA_HOST_SLOTS - 1)];
         server->sq_head++;
         __atomic_store_n(&ring->head, server->sq_head, __ATOMIC_RELEASE);
         if (slot >= CELLA_HOST_SLOTS)
@@ -207,7 +214,8 @@ static bool ring_is_empty(struct server *server)
 
 static bool worker_is_done(struct server *server)
 {
-    return atomic_load(&server->broken) || (atomic_load(&server->stopping) && ring_is_empty(server));
+    return atomic_load(&server->broken) ||
+           (atomic_load(&server->stopping) && ring_is_empty(server));
 }
 
 /* Waits for a request: polls, then sleeps on the doorbell. The caller leads. */
@@ -287,7 +295,9 @@ struct server *server_create(const struct server_config *config, struct cella_er
     handles_init(&server->handles);
     server->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->event_fd < 0 || console_init(&server->console, config) < 0) {
-        cella_error_set(err, "cannot make an event descriptor: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+        cella_error_set(
+            err, "cannot make an event descriptor: %s; raise the limit of open files (ulimit -n)",
+            strerror(errno));
         free(server);
         return NULL;
     }
@@ -306,8 +316,10 @@ struct server *server_create(const struct server_config *config, struct cella_er
     }
     pthread_attr_destroy(&attr);
     if (failed) {
-        /* The threads that did start stand still at the locks until the process ends, as it now will. */
-        cella_error_set(err, "cannot start a thread: %s; raise the limit of processes (ulimit -u)", strerror(failed));
+        /* The threads that did start stand still at the locks until the process ends, as it now
+         * will. */
+        cella_error_set(err, "cannot start a thread: %s; raise the limit of processes (ulimit -u)",
+                        strerror(failed));
         return NULL;
     }
     return server;

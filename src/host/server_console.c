@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keep's standard streams. A worker writes what the stream takes at once; the rest, and every read, waits in a queue of the console
- * thread, so that neither a slow reader of our output nor a silent terminal holds up other requests.
+ * The keep's standard streams. A worker writes what the stream takes at once; the rest, and every
+ * read, waits in a queue of the console thread, so that neither a slow reader of our output nor a
+ * silent terminal holds up other requests.
  *
- * The streams belong to the caller too, so they are never made non-blocking: poll says that a piece of PIECE bytes will not wait.
+ * The streams belong to the caller too, so they are never made non-blocking: poll says that a piece
+ * of PIECE bytes will not wait.
  */
 #include <poll.h>
 #include <string.h>
@@ -48,10 +50,12 @@ static void kick(struct console *console)
         return; /* full: the thread will wake anyway */
 }
 
-static void enqueue(struct console *console, int stream, const struct server_call *call, uint32_t done)
+static void enqueue(struct console *console, int stream, const struct server_call *call,
+                    uint32_t done)
 {
     struct console_request *request = &console->pool[call->slot];
-    *request = (struct console_request){.slot = call->slot, .data = call->data, .len = call->req.data_len, .done = done};
+    *request = (struct console_request){
+        .slot = call->slot, .data = call->data, .len = call->req.data_len, .done = done};
     if (console->tail[stream])
         console->tail[stream]->next = request;
     else
@@ -75,8 +79,8 @@ static bool is_ready(int fd, short events)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Writes what the stream takes without waiting; for the console thread, at least tries once after poll.
- * Result: bytes, or -errno when none. */
+/* Writes what the stream takes without waiting; for the console thread, at least tries once after
+ * poll. Result: bytes, or -errno when none. */
 static int64_t write_ready(struct console *console, int stream, const uint8_t *data, uint32_t len)
 {
     uint32_t done = 0;
@@ -116,8 +120,8 @@ static void write_all(int fd, const char *text, size_t len)
     }
 }
 
-/* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain text passes.
- * end_line: a newline is added where there is none. */
+/* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain
+ * text passes. end_line: a newline is added where there is none. */
 static int64_t log_text(struct console *console, const uint8_t *data, uint32_t len, bool end_line)
 {
     char text[4096 + 1];
@@ -126,7 +130,8 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
         memcpy(text, data + at, n);
         at += n;
         for (uint32_t i = 0; i < n; i++)
-            if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') || text[i] == 0x7f)
+            if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') ||
+                text[i] == 0x7f)
                 text[i] = '?';
         if (end_line && at == len && text[n - 1] != '\n')
             text[n++] = '\n';
@@ -137,7 +142,8 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
 
 enum served console_stats(struct server_call *call)
 {
-    call->result = log_text(&call->server->console, call->data, call->req.data_len, call->req.a[1] == 1);
+    call->result =
+        log_text(&call->server->console, call->data, call->req.data_len, call->req.a[1] == 1);
     return SERVED;
 }
 
@@ -228,7 +234,8 @@ static void serve_read(struct server *server, struct console *console)
 static void serve_write(struct server *server, struct console *console, int stream)
 {
     struct console_request *request = console->head[stream];
-    int64_t n = write_ready(console, stream, request->data + request->done, request->len - request->done);
+    int64_t n =
+        write_ready(console, stream, request->data + request->done, request->len - request->done);
     if (n >= 0)
         request->done += (uint32_t)n;
     if (n >= 0 && request->done < request->len)

@@ -2,10 +2,12 @@
 /*
  * File operations of the request server that change nothing, and the rules for all of them.
  *
- * How a hostile keep is kept inside its grants: it names files by handle and one name component, so no path can climb; a name is resolved with
- * no symbolic link taken; what a handle refers to is opened for data only when it is a regular file or a directory, through /proc/self/fd, which leads to the
- * very object that was checked, whatever happens to its name meanwhile. FIFOs, sockets and devices can be looked at (stat) and are never opened. A grant that
- * is read-only answers EROFS to every change; a hard link or a rename stays inside one grant.
+ * How a hostile keep is kept inside its grants: it names files by handle and one name component, so
+ * no path can climb; a name is resolved with no symbolic link taken; what a handle refers to is
+ * opened for data only when it is a regular file or a directory, through /proc/self/fd, which leads
+ * to the very object that was checked, whatever happens to its name meanwhile. FIFOs, sockets and
+ * devices can be looked at (stat) and are never opened. A grant that is read-only answers EROFS to
+ * every change; a hard link or a rename stays inside one grant.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -128,7 +130,8 @@ int handle_lookup_fd(const struct handle *dir, const char *name, bool cached)
 {
     struct open_how how = {
         .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (cached ? RESOLVE_CACHED : 0),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
+                   (cached ? RESOLVE_CACHED : 0),
     };
     int fd = (int)syscall(SYS_openat2, dir->path_fd, name, &how, sizeof(how));
     if (fd < 0 && errno == EINVAL && cached) {
@@ -178,7 +181,8 @@ static int answer_stat(struct server_call *call, int fd)
     return 0;
 }
 
-enum served call_answer_handle(struct server_call *call, int fd, const struct grant *grant, const struct handle *parent)
+enum served call_answer_handle(struct server_call *call, int fd, const struct grant *grant,
+                               const struct handle *parent)
 {
     int error = answer_stat(call, fd);
     if (error) {
@@ -249,7 +253,8 @@ enum served server_fs_stat(struct server_call *call)
     return call_end(call, error);
 }
 
-/* Reads until the range is full or the file ends. Without may_block only what the page cache has. */
+/* Reads until the range is full or the file ends. Without may_block only what the page cache has.
+ */
 static enum served read_file(struct server_call *call, int fd)
 {
     int flags = call->may_block ? 0 : RWF_NOWAIT;
@@ -289,7 +294,8 @@ enum served server_fs_read(struct server_call *call)
     return served;
 }
 
-/* The host's directory record (getdents64(2)); glibc names it dirent64 with the same layout, but not its header's size. */
+/* The host's directory record (getdents64(2)); glibc names it dirent64 with the same layout, but
+ * not its header's size. */
 struct host_record {
     uint64_t ino;
     int64_t next;
@@ -303,9 +309,11 @@ static uint32_t record_size(size_t name_len)
     return (uint32_t)((sizeof(struct cella_host_dirent) + name_len + 7) & ~(size_t)7);
 }
 
-/* Fills the call's data from one getdents64 block. Result: bytes, 0 when the block held nothing to show or -errno; *end:
- * the directory has ended; *position: where the next block begins, changed when not all of this one found room. */
-static int64_t read_records(struct server_call *call, int fd, char *block, size_t block_size, bool *end)
+/* Fills the call's data from one getdents64 block. Result: bytes, 0 when the block held nothing to
+ * show or -errno; *end: the directory has ended; *position: where the next block begins, changed
+ * when not all of this one found room. */
+static int64_t read_records(struct server_call *call, int fd, char *block, size_t block_size,
+                            bool *end)
 {
     long got = syscall(SYS_getdents64, fd, block, block_size);
     if (got < 0)
@@ -361,7 +369,8 @@ enum served server_fs_readdir(struct server_call *call)
         return call_end(call, hidden ? 0 : fd);
     }
 
-    /* A block that is smaller than the room for records: few blocks are read twice, a short one still holds a record. */
+    /* A block that is smaller than the room for records: few blocks are read twice, a short one
+     * still holds a record. */
     char block[16 << 10] __attribute__((aligned(8)));
     size_t block_size = call->req.data_len < sizeof(block) ? call->req.data_len : sizeof(block);
     int64_t result = 0;
@@ -426,10 +435,12 @@ enum served server_fs_statfs(struct server_call *call)
     return call_end(call, 0);
 }
 
-/* Attributes that mean the same in the keep; security labels and trusted ones are the host's own business. */
+/* Attributes that mean the same in the keep; security labels and trusted ones are the host's own
+ * business. */
 static bool xattr_is_served(const char *name)
 {
-    return strncmp(name, "user.", 5) == 0 || strncmp(name, "system.posix_acl_", 17) == 0 || strcmp(name, "security.capability") == 0;
+    return strncmp(name, "user.", 5) == 0 || strncmp(name, "system.posix_acl_", 17) == 0 ||
+           strcmp(name, "security.capability") == 0;
 }
 
 /* Drops names that are not served from a list of NUL-terminated names. Result: new length. */
@@ -462,17 +473,21 @@ enum served server_fs_getxattr(struct server_call *call)
     struct handle *handle = call_handle(call, 0);
     if (!handle)
         return call_end(call, -EBADF);
-    /* By path, and the path is a magic link: only where following it cannot reach a device or the like. */
-    int64_t result =
-        handle->hidden || (handle->mode != S_IFREG && handle->mode != S_IFDIR) ? (list ? 0 : -ENODATA) : check_world(handle->grant, handle->path_fd, S_IROTH);
-    bool skip = handle->hidden || result != 0 || (handle->mode != S_IFREG && handle->mode != S_IFDIR);
+    /* By path, and the path is a magic link: only where following it cannot reach a device or the
+     * like. */
+    int64_t result = handle->hidden || (handle->mode != S_IFREG && handle->mode != S_IFDIR)
+                         ? (list ? 0 : -ENODATA)
+                         : check_world(handle->grant, handle->path_fd, S_IROTH);
+    bool skip =
+        handle->hidden || result != 0 || (handle->mode != S_IFREG && handle->mode != S_IFDIR);
     const size_t room = 64 << 10; /* XATTR_SIZE_MAX and XATTR_LIST_MAX */
     cleanup_free char *value = skip ? NULL : malloc(room);
     if (!skip && !value)
         result = -ENOMEM;
     if (!skip && value) {
         struct fd_path path = fd_path(handle->path_fd);
-        ssize_t len = list ? listxattr(path.text, value, room) : getxattr(path.text, name.text, value, room);
+        ssize_t len =
+            list ? listxattr(path.text, value, room) : getxattr(path.text, name.text, value, room);
         if (len < 0)
             result = errno == EOPNOTSUPP && list ? 0 : -errno;
         else

@@ -12,7 +12,8 @@ struct fd_path {
     char text[32];
 };
 
-/* The path under which an O_PATH descriptor can be opened, or given to a call that takes no descriptor. */
+/* The path under which an O_PATH descriptor can be opened, or given to a call that takes no
+ * descriptor. */
 static inline struct fd_path fd_path(int fd)
 {
     struct fd_path path;
@@ -49,11 +50,14 @@ int name_check(const char *name);
 int call_copy_name(const struct server_call *call, struct name_buf *name);
 /* Directory handle `arg`, for changes when `change`: 0 with *out referenced, or -errno. */
 int call_directory(struct server_call *call, unsigned arg, bool change, struct handle **out);
-/* The handle's descriptor for reading or writing, opened at first use; -errno. It stays valid while the caller holds its reference. */
+/* The handle's descriptor for reading or writing, opened at first use; -errno. It stays valid while
+ * the caller holds its reference. */
 int handle_data_fd(struct server *server, struct handle *handle, bool for_write);
-/* An O_PATH descriptor for `name` in `dir`, symbolic links not taken; `cached`: -EAGAIN rather than wait for a disk. */
+/* An O_PATH descriptor for `name` in `dir`, symbolic links not taken; `cached`: -EAGAIN rather than
+ * wait for a disk. */
 int handle_lookup_fd(const struct handle *dir, const char *name, bool cached);
 /* Makes a handle of `fd` (taken over) and answers with it and its attributes. */
-enum served call_answer_handle(struct server_call *call, int fd, const struct grant *grant, const struct handle *parent);
+enum served call_answer_handle(struct server_call *call, int fd, const struct grant *grant,
+                               const struct handle *parent);
 
 #endif

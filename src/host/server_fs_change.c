@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File operations of the request server that change the host's files; the rules stand at the top of server_fs.c. */
+/* File operations of the request server that change the host's files; the rules stand at the top of
+ * server_fs.c. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,15 @@
 #include "server_fs.h"
 
 /* Bits of CELLA_HOST_SETATTR's mask. */
-enum { ATTR_MODE = 1, ATTR_UID = 2, ATTR_GID = 4, ATTR_SIZE = 8, ATTR_ATIME = 16, ATTR_MTIME = 32, ATTR_ALL = 63 };
+enum {
+    ATTR_MODE = 1,
+    ATTR_UID = 2,
+    ATTR_GID = 4,
+    ATTR_SIZE = 8,
+    ATTR_ATIME = 16,
+    ATTR_MTIME = 32,
+    ATTR_ALL = 63
+};
 
 /* Larger writes are not done while leading. */
 #define INLINE_WRITE_MAX (256u << 10)
@@ -31,7 +40,8 @@ enum served server_fs_write(struct server_call *call)
         fd = handle_data_fd(call->server, handle, true);
     int64_t result = fd < 0 ? fd : 0;
     while (fd >= 0 && (uint64_t)result < call->req.data_len) {
-        ssize_t n = pwrite(fd, call->data + result, call->req.data_len - (size_t)result, (off_t)(call->req.a[1] + (uint64_t)result));
+        ssize_t n = pwrite(fd, call->data + result, call->req.data_len - (size_t)result,
+                           (off_t)(call->req.a[1] + (uint64_t)result));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && result == 0)
@@ -80,7 +90,8 @@ static void give_to(int fd, uint64_t uid, uint64_t gid)
 /* Makes a regular file and gives its O_PATH descriptor. */
 static int create_file(const struct handle *dir, const char *name, mode_t mode)
 {
-    cleanup_close int fd = openat(dir->path_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
+    cleanup_close int fd = openat(
+        dir->path_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
     if (fd < 0)
         return -errno;
     /* Not by name: somebody at the host may have renamed it already. */
@@ -92,7 +103,8 @@ static int create_file(const struct handle *dir, const char *name, mode_t mode)
 /* Makes a directory, FIFO or socket and gives its O_PATH descriptor. */
 static int create_node(const struct handle *dir, const char *name, mode_t mode)
 {
-    int made = S_ISDIR(mode) ? mkdirat(dir->path_fd, name, mode & 07777) : mknodat(dir->path_fd, name, mode, 0);
+    int made = S_ISDIR(mode) ? mkdirat(dir->path_fd, name, mode & 07777)
+                             : mknodat(dir->path_fd, name, mode, 0);
     if (made < 0)
         return -errno;
     cleanup_close int fd = handle_lookup_fd(dir, name, false);
@@ -117,7 +129,8 @@ enum served server_fs_create(struct server_call *call)
         return call_end(call, -EPERM);
     if (call->req.data_len < sizeof(struct cella_host_stat))
         return call_end(call, -EINVAL);
-    /* A program with the caller's rights for whoever starts it at the host is not a keep's to make. */
+    /* A program with the caller's rights for whoever starts it at the host is not a keep's to make.
+     */
     if (type != S_IFDIR)
         mode &= ~(uint64_t)(S_ISUID | S_ISGID);
 
@@ -127,7 +140,8 @@ enum served server_fs_create(struct server_call *call)
         error = call_directory(call, 0, true, &dir);
     if (error)
         return call_end(call, error);
-    int fd = type == S_IFREG ? create_file(dir, name.text, mode & 07777) : create_node(dir, name.text, (mode_t)mode);
+    int fd = type == S_IFREG ? create_file(dir, name.text, mode & 07777)
+                             : create_node(dir, name.text, (mode_t)mode);
     enum served served;
     if (fd < 0) {
         served = call_end(call, fd);
@@ -195,7 +209,9 @@ enum served server_fs_link(struct server_call *call)
         result = -EPERM;
     } else {
         struct fd_path path = fd_path(target->path_fd);
-        result = linkat(AT_FDCWD, path.text, dir->path_fd, name.text, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+        result = linkat(AT_FDCWD, path.text, dir->path_fd, name.text, AT_SYMLINK_FOLLOW) < 0
+                     ? -errno
+                     : 0;
     }
     call_put(call, target);
     call_put(call, dir);
@@ -211,7 +227,8 @@ enum served server_fs_unlink(struct server_call *call)
         error = call_directory(call, 0, true, &dir);
     if (error)
         return call_end(call, error);
-    int64_t result = unlinkat(dir->path_fd, name.text, call->req.a[1] ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+    int64_t result =
+        unlinkat(dir->path_fd, name.text, call->req.a[1] ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
     call_put(call, dir);
     return call_end(call, result);
 }
@@ -232,15 +249,18 @@ enum served server_fs_rename(struct server_call *call)
         error = call_directory(call, 1, true, &to);
     if (!error && from->grant != to->grant)
         error = -EXDEV;
-    if (!error && syscall(SYS_renameat2, from->path_fd, pair.text, to->path_fd, pair.second, (unsigned)call->req.a[2]) < 0)
+    if (!error && syscall(SYS_renameat2, from->path_fd, pair.text, to->path_fd, pair.second,
+                          (unsigned)call->req.a[2]) < 0)
         error = -errno;
     call_put(call, from);
     call_put(call, to);
     return call_end(call, error);
 }
 
-/* Applies the attributes in the order that keeps the last word: a chown clears mode bits, a change of size sets times. */
-static int64_t set_attributes(const struct handle *handle, uint64_t mask, const struct cella_host_stat *attr)
+/* Applies the attributes in the order that keeps the last word: a chown clears mode bits, a change
+ * of size sets times. */
+static int64_t set_attributes(const struct handle *handle, uint64_t mask,
+                              const struct cella_host_stat *attr)
 {
     struct fd_path path = fd_path(handle->path_fd);
 
@@ -270,8 +290,10 @@ static int64_t set_attributes(const struct handle *handle, uint64_t mask, const 
         if (attr->atime_nsec > 999999999 || attr->mtime_nsec > 999999999)
             return -EINVAL;
         struct timespec times[2] = {
-            {.tv_sec = attr->atime_sec, .tv_nsec = mask & ATTR_ATIME ? (long)attr->atime_nsec : UTIME_OMIT},
-            {.tv_sec = attr->mtime_sec, .tv_nsec = mask & ATTR_MTIME ? (long)attr->mtime_nsec : UTIME_OMIT},
+            {.tv_sec = attr->atime_sec,
+             .tv_nsec = mask & ATTR_ATIME ? (long)attr->atime_nsec : UTIME_OMIT},
+            {.tv_sec = attr->mtime_sec,
+             .tv_nsec = mask & ATTR_MTIME ? (long)attr->mtime_nsec : UTIME_OMIT},
         };
         /* Through the magic link, which leads to the object itself, a symbolic link too. */
         if (utimensat(AT_FDCWD, path.text, times, 0) < 0)
@@ -292,7 +314,8 @@ enum served server_fs_setattr(struct server_call *call)
     struct handle *handle = call_handle(call, 0);
     if (!handle)
         return call_end(call, -EBADF);
-    int64_t result = !handle->grant->writable || handle->hidden ? -EROFS : set_attributes(handle, mask, &attr);
+    int64_t result =
+        !handle->grant->writable || handle->hidden ? -EROFS : set_attributes(handle, mask, &attr);
     call_put(call, handle);
     return call_end(call, result);
 }

@@ -60,14 +60,16 @@ static bool table_grow(struct handle_table *table)
     return true;
 }
 
-int64_t handle_new(struct handle_table *table, int path_fd, const struct grant *grant, const struct handle *parent)
+int64_t handle_new(struct handle_table *table, int path_fd, const struct grant *grant,
+                   const struct handle *parent)
 {
     cleanup_close int fd = path_fd;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
     bool hidden = false;
-    /* A mount point was crossed: the caller's own file systems may be entered, the kernel's may not. */
+    /* A mount point was crossed: the caller's own file systems may be entered, the kernel's may
+     * not. */
     if (parent && st.st_dev != parent->dev) {
         struct statfs fs;
         if (fstatfs(fd, &fs) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the request server share. Lock order: lead > handle->lock > handles.lock, and lead > console.lock
- * > complete_lock; handle locks and the console lock are never held together.
+ * What the files of the request server share. Lock order: lead > handle->lock > handles.lock, and
+ * lead > console.lock > complete_lock; handle locks and the console lock are never held together.
  */
 #ifndef CELLA_HOST_SERVER_INTERNAL_H
 #define CELLA_HOST_SERVER_INTERNAL_H
@@ -14,9 +14,9 @@
 /* ---- handles ---- */
 
 /*
- * A handle that the keep holds: an O_PATH reference, which alone opens nothing, and the descriptors for data, which are
- * opened at first use and only for regular files and directories. Number: index in the low 20 bits, generation above, so that
- * a number of a closed handle is refused for long.
+ * A handle that the keep holds: an O_PATH reference, which alone opens nothing, and the descriptors
+ * for data, which are opened at first use and only for regular files and directories. Number: index
+ * in the low 20 bits, generation above, so that a number of a closed handle is refused for long.
  */
 #define HANDLE_INDEX_BITS 20
 #define HANDLE_GENERATIONS 2048u /* numbers stay below 2^31 */
@@ -48,9 +48,10 @@ struct handle_table {
 
 void handles_init(struct handle_table *table);
 void handles_free(struct handle_table *table);
-/* Takes path_fd over (also on failure). Result: number of the new handle, or -ENFILE, -ENOMEM, -errno of fstat. `parent`
- * is NULL for a grant's root. */
-int64_t handle_new(struct handle_table *table, int path_fd, const struct grant *grant, const struct handle *parent);
+/* Takes path_fd over (also on failure). Result: number of the new handle, or -ENFILE, -ENOMEM,
+ * -errno of fstat. `parent` is NULL for a grant's root. */
+int64_t handle_new(struct handle_table *table, int path_fd, const struct grant *grant,
+                   const struct handle *parent);
 /* The handle of this number with one more reference, or NULL. */
 struct handle *handle_get(struct handle_table *table, uint64_t number);
 void handle_put(struct handle_table *table, struct handle *handle);
@@ -114,7 +115,8 @@ struct server_call {
     struct server *server;
     uint32_t slot;
     struct cella_host_request req;
-    uint8_t *data;  /* the request's range in the shared data area; the keep may change it at any time */
+    uint8_t
+        *data; /* the request's range in the shared data area; the keep may change it at any time */
     bool may_block; /* false: answer SERVED_LATER instead of waiting for a disk */
     int64_t result;
     uint32_t answer_len;

@@ -33,8 +33,9 @@
 #define FS_REFER (1ull << 13)
 #define FS_TRUNCATE (1ull << 14)
 #define FS_FILE_RIGHTS (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
-#define FS_CHANGE                                                                                                                                              \
-    (FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK | FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
+#define FS_CHANGE                                                                                  \
+    (FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK |   \
+     FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
 
 /* struct landlock_ruleset_attr as of ABI 6; an older kernel is given fewer bytes. */
 struct ruleset {
@@ -62,7 +63,8 @@ int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella
         return 0;
     /* All rights that this ABI knows: 13 in the first, then refer, truncate, device ioctl. */
     unsigned nr_fs = abi < 2 ? 13 : abi < 3 ? 14 : abi < 5 ? 15 : 16;
-    struct ruleset ruleset = {.fs = (1ull << nr_fs) - 1, .net = 3, .scoped = 1 /* abstract sockets */};
+    struct ruleset ruleset = {
+        .fs = (1ull << nr_fs) - 1, .net = 3, .scoped = 1 /* abstract sockets */};
     size_t size = abi < 4 ? 8 : abi < 6 ? 16 : 24;
     cleanup_close int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
     if (fd < 0)
@@ -87,8 +89,10 @@ int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella
 
 int wall_drop_capabilities(struct cella_error *err)
 {
-    /* The rights over files that a caller who is root has; for others there is nothing to keep. SYS_PTRACE reads the keep's memory figures. */
-    static const unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SYS_PTRACE};
+    /* The rights over files that a caller who is root has; for others there is nothing to keep.
+     * SYS_PTRACE reads the keep's memory figures. */
+    static const unsigned kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+                                    CAP_FSETID, CAP_KILL,         CAP_SYS_PTRACE};
     uint32_t mask = 0;
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         mask |= 1u << kept[i];
@@ -167,7 +171,8 @@ static const int allowed_calls[] = {
 };
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define LOAD_ARG(n) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
+#define LOAD_ARG(n)                                                                                \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
 /* Skips the next statement unless the loaded word is `value`. */
 #define IF_EQUAL(value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, 1)
@@ -214,6 +219,8 @@ int wall_seccomp(pid_t keep, struct cella_error *err)
 
     struct sock_fprog program = {.len = (unsigned short)n, .filter = filter};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
-        return cella_error_set(err, "the host refuses a seccomp filter: %s; its kernel needs CONFIG_SECCOMP_FILTER", strerror(errno));
+        return cella_error_set(
+            err, "the host refuses a seccomp filter: %s; its kernel needs CONFIG_SECCOMP_FILTER",
+            strerror(errno));
     return 0;
 }

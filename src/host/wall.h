@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wall around the launcher once a keep runs: a keep that takes the request server over finds a process that can
- * reach the granted files and nothing else. Three layers: Landlock, capabilities, seccomp.
+ * The wall around the launcher once a keep runs: a keep that takes the request server over finds a
+ * process that can reach the granted files and nothing else. Three layers: Landlock, capabilities,
+ * seccomp.
  */
 #ifndef CELLA_HOST_WALL_H
 #define CELLA_HOST_WALL_H
@@ -15,14 +16,17 @@
 /* Landlock ABI of the host's kernel; 0 when there is none. */
 int wall_landlock_abi(void);
 
-/* Shuts the file system but for the grants, the runtime's program file, and reading /proc. Before the keep is cloned: being in the keep's
- * own domain is what lets the launcher read the keep's memory figures. Hosts without Landlock go on without it. */
+/* Shuts the file system but for the grants, the runtime's program file, and reading /proc. Before
+ * the keep is cloned: being in the keep's own domain is what lets the launcher read the keep's
+ * memory figures. Hosts without Landlock go on without it. */
 int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella_error *err);
 
-/* Keeps only the capabilities that serving files with the caller's rights takes. Before threads are started. */
+/* Keeps only the capabilities that serving files with the caller's rights takes. Before threads are
+ * started. */
 int wall_drop_capabilities(struct cella_error *err);
 
-/* Allows all threads of the process the calls of the request server only; signals go to `keep` and its group only. */
+/* Allows all threads of the process the calls of the request server only; signals go to `keep` and
+ * its group only. */
 int wall_seccomp(pid_t keep, struct cella_error *err);
 
 #endif

@@ -29,11 +29,17 @@ int kernel_memory_create(struct cella_error *err)
 {
     cleanup_close int fd = memory_file("cella-kernel", MFD_EXEC);
     if (fd < 0)
-        return cella_error_set(err, "cannot make the keep's memory file: %s; the host's kernel must allow memfd_create", strerror(errno));
+        return cella_error_set(
+            err,
+            "cannot make the keep's memory file: %s; the host's kernel must allow memfd_create",
+            strerror(errno));
     for (uint64_t size = KERNEL_MEMORY_MAX; size >= KERNEL_MEMORY_MIN; size /= 2)
         if (ftruncate(fd, (off_t)size) == 0)
             return steal_fd(&fd);
-    return cella_error_set(err, "cannot give the keep's memory file its size: %s; lift the limit of file sizes (ulimit -f unlimited)", strerror(errno));
+    return cella_error_set(err,
+                           "cannot give the keep's memory file its size: %s; lift the limit of "
+                           "file sizes (ulimit -f unlimited)",
+                           strerror(errno));
 }
 
 /* ---- boot information ---- */
@@ -53,7 +59,8 @@ static int append(struct string_area *area, const char *text)
     return 0;
 }
 
-static int boot_write(struct cella_host_window *window, const struct boot_options *options, const struct grant_table *grants, struct cella_error *err)
+static int boot_write(struct cella_host_window *window, const struct boot_options *options,
+                      const struct grant_table *grants, struct cella_error *err)
 {
     struct cella_boot_header header = {
         .flags = options->flags,
@@ -66,7 +73,8 @@ static int boot_write(struct cella_host_window *window, const struct boot_option
         .memory_limit = options->memory_limit_bytes,
         .strings_off = sizeof(header),
     };
-    for (unsigned i = 0; i < options->nr_groups && i < sizeof(header.groups) / sizeof(header.groups[0]); i++)
+    for (unsigned i = 0;
+         i < options->nr_groups && i < sizeof(header.groups) / sizeof(header.groups[0]); i++)
         header.groups[header.nr_groups++] = options->groups[i];
     for (int i = 0; i < 3; i++) {
         struct stat st;
@@ -74,10 +82,14 @@ static int boot_write(struct cella_host_window *window, const struct boot_option
         header.stdio_is_tty |= (isatty(i) ? 1u : 0u) << i;
     }
     for (unsigned i = 0; i < grants->count; i++)
-        header.grant[i].flags = (grants->entry[i].writable ? 1u : 0u) | (grants->entry[i].is_root ? 2u : 0u) | (grants->entry[i].is_file ? 4u : 0u);
+        header.grant[i].flags = (grants->entry[i].writable ? 1u : 0u) |
+                                (grants->entry[i].is_root ? 2u : 0u) |
+                                (grants->entry[i].is_file ? 4u : 0u);
 
-    struct string_area area = {(char *)window->boot + sizeof(header), (char *)window->boot + sizeof(window->boot)};
-    int failed = append(&area, options->hostname) | append(&area, options->workdir) | append(&area, options->program);
+    struct string_area area = {(char *)window->boot + sizeof(header),
+                               (char *)window->boot + sizeof(window->boot)};
+    int failed = append(&area, options->hostname) | append(&area, options->workdir) |
+                 append(&area, options->program);
     for (unsigned i = 0; i < options->nr_args; i++)
         failed |= append(&area, options->args[i]);
     for (unsigned i = 0; i < options->nr_env; i++)
@@ -85,7 +97,9 @@ static int boot_write(struct cella_host_window *window, const struct boot_option
     for (unsigned i = 0; i < grants->count; i++)
         failed |= append(&area, grants->entry[i].keep_path);
     if (failed)
-        return cella_error_set(err, "arguments and environment together are longer than %u bytes; pass long data in a file (-v)",
+        return cella_error_set(err,
+                               "arguments and environment together are longer than %u bytes; pass "
+                               "long data in a file (-v)",
                                (unsigned)(sizeof(window->boot) - sizeof(header)));
 
     header.size = (uint32_t)(area.at - (char *)window->boot);
@@ -95,15 +109,22 @@ static int boot_write(struct cella_host_window *window, const struct boot_option
     return 0;
 }
 
-int window_create(const struct boot_options *options, const struct grant_table *grants, struct cella_host_window **window, struct cella_error *err)
+int window_create(const struct boot_options *options, const struct grant_table *grants,
+                  struct cella_host_window **window, struct cella_error *err)
 {
     cleanup_close int fd = memory_file("cella-window", MFD_ALLOW_SEALING);
     /* Sealed in size: a keep that cut the file short would kill the launcher with SIGBUS. */
-    if (fd < 0 || ftruncate(fd, CELLA_HOST_WINDOW_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return cella_error_set(err, "cannot make the window file: %s; lift the limit of file sizes (ulimit -f unlimited)", strerror(errno));
+    if (fd < 0 || ftruncate(fd, CELLA_HOST_WINDOW_SIZE) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return cella_error_set(
+            err,
+            "cannot make the window file: %s; lift the limit of file sizes (ulimit -f unlimited)",
+            strerror(errno));
     void *base = mmap(NULL, CELLA_HOST_WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
-        return cella_error_set(err, "cannot map the window: %s; lift the limit of address space (ulimit -v unlimited)", strerror(errno));
+        return cella_error_set(
+            err, "cannot map the window: %s; lift the limit of address space (ulimit -v unlimited)",
+            strerror(errno));
     *window = base;
     (*window)->magic = CELLA_HOST_ABI_MAGIC;
     (*window)->version = CELLA_HOST_ABI_VERSION;

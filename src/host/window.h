@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two memory files that a process keep starts with: the kernel's memory, and the window that it shares with the
- * launcher (include/cella/host_abi.h).
+ * The two memory files that a process keep starts with: the kernel's memory, and the window that it
+ * shares with the launcher (include/cella/host_abi.h).
  */
 #ifndef CELLA_HOST_WINDOW_H
 #define CELLA_HOST_WINDOW_H
@@ -30,6 +30,7 @@ struct boot_options {
 /* A sparse memory file for the kernel's memory; the descriptor, or -1. */
 int kernel_memory_create(struct cella_error *err);
 /* The window: its descriptor with *window mapped, magic and boot information filled in; or -1. */
-int window_create(const struct boot_options *options, const struct grant_table *grants, struct cella_host_window **window, struct cella_error *err);
+int window_create(const struct boot_options *options, const struct grant_table *grants,
+                  struct cella_host_window **window, struct cella_error *err);
 
 #endif

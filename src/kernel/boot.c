@@ -40,7 +40,8 @@ void boot_read(void)
     memcpy(&boot.h, w->boot, sizeof(boot.h));
     struct cella_boot_header *h = &boot.h;
     uint32_t max = CELLA_HOST_BOOT_SIZE;
-    if (h->strings_off < sizeof(*h) || h->strings_off > max || h->strings_len > max - h->strings_off || h->nr_grants > CELLA_HOST_MAX_GRANTS ||
+    if (h->strings_off < sizeof(*h) || h->strings_off > max ||
+        h->strings_len > max - h->strings_off || h->nr_grants > CELLA_HOST_MAX_GRANTS ||
         h->nr_args > max || h->nr_env > max || h->nr_groups > ARRAY_LEN(h->groups))
         panic("boot information is not well formed");
     boot.strings = kmalloc(h->strings_len + 1);

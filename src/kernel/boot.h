@@ -7,7 +7,7 @@
 
 struct boot_info {
     struct cella_boot_header h;
-    char *strings;       /* copy of the string area */
+    char *strings; /* copy of the string area */
     const char *hostname, *workdir, *program;
     char **argv, **envp; /* NULL-terminated, into strings */
     const char **grant_at;
@@ -15,9 +15,11 @@ struct boot_info {
 
 extern struct boot_info boot;
 
-/* Copies the window's boot information once and checks it; panics on nonsense (the launcher is broken). */
+/* Copies the window's boot information once and checks it; panics on nonsense (the launcher is
+ * broken). */
 void boot_read(void);
-/* Mounts the keep's file systems as the grants say. 0 or negative errno with *what naming the place. */
+/* Mounts the keep's file systems as the grants say. 0 or negative errno with *what naming the
+ * place. */
 int boot_mount(const char **what);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keep's tree at boot: the root grant under an overlay in memory (an empty tmpfs without one), the kernel's own file systems, and the grants of -v.
+ * The keep's tree at boot: the root grant under an overlay in memory (an empty tmpfs without one),
+ * the kernel's own file systems, and the grants of -v.
  */
 #include "base/errno.h"
 #include "base/printk.h"
@@ -87,7 +88,9 @@ int boot_mount(const char **what)
         const char *at;
         struct super_block *(*create)(void);
         uint32_t flags;
-    } own[] = {{"/proc", procfs_create, MS_NOSUID_K | MS_NODEV_K | MS_NOEXEC_K}, {"/sys", sysfs_create, MS_RDONLY_K | MS_NOSUID_K | MS_NODEV_K | MS_NOEXEC_K}, {"/dev", devfs_create, MS_NOSUID_K}};
+    } own[] = {{"/proc", procfs_create, MS_NOSUID_K | MS_NODEV_K | MS_NOEXEC_K},
+               {"/sys", sysfs_create, MS_RDONLY_K | MS_NOSUID_K | MS_NODEV_K | MS_NOEXEC_K},
+               {"/dev", devfs_create, MS_NOSUID_K}};
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         *what = own[i].at;
         r = mount_at(own[i].create(), own[i].at, own[i].flags, false);
@@ -101,7 +104,8 @@ int boot_mount(const char **what)
         if (flags & GRANT_ROOT)
             continue;
         *what = boot.grant_at[i];
-        r = mount_at(hostfs_create(i, !(flags & GRANT_RW)), boot.grant_at[i], flags & GRANT_RW ? MS_NODEV_K : MS_NODEV_K | MS_RDONLY_K, flags & GRANT_FILE);
+        r = mount_at(hostfs_create(i, !(flags & GRANT_RW)), boot.grant_at[i],
+                     flags & GRANT_RW ? MS_NODEV_K : MS_NODEV_K | MS_RDONLY_K, flags & GRANT_FILE);
     }
     return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's start and end: memory, clock, scheduler, then process 1, whose thread mounts the file systems, opens the standard streams and
- * executes the program that the launcher named.
+ * The kernel's start and end: memory, clock, scheduler, then process 1, whose thread mounts the
+ * file systems, opens the standard streams and executes the program that the launcher named.
  */
 #include "arch/x86_64/cpu.h"
 #include "base/errno.h"
@@ -152,7 +152,10 @@ static void init_thread(void *arg)
     }
     r = exec_program(boot.program);
     if (r)
-        boot_fail(r == -ENOENT || r == -ENOTDIR ? STATUS_NOT_FOUND : r == -ENOMEM ? STATUS_CELLA : STATUS_CANNOT_RUN, "run: %s: %s", boot.program, reason(r));
+        boot_fail(r == -ENOENT || r == -ENOTDIR ? STATUS_NOT_FOUND
+                  : r == -ENOMEM                ? STATUS_CELLA
+                                                : STATUS_CANNOT_RUN,
+                  "run: %s: %s", boot.program, reason(r));
 }
 
 void kernel_main(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --stats: what the keep asked of the host, and how system calls came in. Printed when the keep ends. */
+/* --stats: what the keep asked of the host, and how system calls came in. Printed when the keep
+ * ends. */
 #include "base/kmalloc.h"
 #include "base/printk.h"
 #include "boot.h"
@@ -13,8 +14,10 @@
 #include "syscall/syscall.h"
 
 static const char *const op_names[CELLA_HOST_NR_OPS] = {
-    "nop", "root", "lookup", "close", "stat", "read", "write", "readdir", "readlink", "create", "symlink", "link", "unlink", "rename", "setattr", "fsync", "statfs", "getxattr",
-    "console_read", "console_write", "cancel", "exit", "stats",
+    "nop",          "root",          "lookup",   "close",  "stat",    "read",
+    "write",        "readdir",       "readlink", "create", "symlink", "link",
+    "unlink",       "rename",        "setattr",  "fsync",  "statfs",  "getxattr",
+    "console_read", "console_write", "cancel",   "exit",   "stats",
 };
 
 #define MAX_PROGRAMS 128
@@ -59,7 +62,8 @@ static void report_programs(void)
         trapped += e->trapped;
         patched += e->patched;
     }
-    printk("stats: system calls: %lu by trap, %lu by patched site, %lu of absent ones", trapped, patched, syscalls_absent);
+    printk("stats: system calls: %lu by trap, %lu by patched site, %lu of absent ones", trapped,
+           patched, syscalls_absent);
 }
 
 void stats_report(void)
@@ -78,9 +82,11 @@ void stats_report(void)
     printk("stats: call sites: %lu patched, %lu refused", text_sites_patched, text_sites_refused);
     for (int i = 0; i < NR_SYSCALLS; i++)
         if (syscall_absent_count[i])
-            printk("stats: absent call %s (%d): %u", syscall_table[i].name ? syscall_table[i].name : "?", i, syscall_absent_count[i]);
+            printk("stats: absent call %s (%d): %u",
+                   syscall_table[i].name ? syscall_table[i].name : "?", i, syscall_absent_count[i]);
     uint64_t switches = 0;
     for (unsigned i = 0; i < nr_cpus; i++)
         switches += cpus[i].nr_switches;
-    printk("stats: %lu context switches, %lu KiB of kernel heap", switches, kmem_heap_bytes() >> 10);
+    printk("stats: %lu context switches, %lu KiB of kernel heap", switches,
+           kmem_heap_bytes() >> 10);
 }

@@ -4,7 +4,8 @@
 
 struct process;
 
-/* The program `comm` ends in p (exit, or execve of another): its call counts go to its line of --stats. */
+/* The program `comm` ends in p (exit, or execve of another): its call counts go to its line of
+ * --stats. */
 void stats_program_ends(struct process *p, const char *comm);
 /* Writes the report to the launcher. */
 void stats_report(void);

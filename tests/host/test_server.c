@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The request server under valid and hostile requests. The test plays the keep: it owns the other end of a window in
- * this process. Runs as any user; what needs root is skipped without it.
+ * The request server under valid and hostile requests. The test plays the keep: it owns the other
+ * end of a window in this process. Runs as any user; what needs root is skipped without it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -110,9 +110,11 @@ static int64_t call_raw(const struct cella_host_request *req)
     return last_reply.result;
 }
 
-static int64_t call(uint32_t op, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint32_t data_len)
+static int64_t call(uint32_t op, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                    uint32_t data_len)
 {
-    struct cella_host_request req = {.op = op, .data_off = 0, .data_len = data_len, .a = {a0, a1, a2, a3}};
+    struct cella_host_request req = {
+        .op = op, .data_off = 0, .data_len = data_len, .a = {a0, a1, a2, a3}};
     return call_raw(&req);
 }
 
@@ -149,7 +151,8 @@ static int64_t create(int64_t dir, const char *name, mode_t mode)
 static int64_t rename_to(int64_t from, const char *old, int64_t to, const char *new, unsigned flags)
 {
     set_pair(old, new);
-    return call(CELLA_HOST_RENAME, (uint64_t)from, (uint64_t)to, flags, 0, (uint32_t)(strlen(old) + strlen(new) + 2));
+    return call(CELLA_HOST_RENAME, (uint64_t)from, (uint64_t)to, flags, 0,
+                (uint32_t)(strlen(old) + strlen(new) + 2));
 }
 
 static int64_t simple(uint32_t op, int64_t handle)
@@ -178,15 +181,19 @@ static void make_tree(void)
 {
     umask(0);
     must(mkdtemp(top) && chdir(top) == 0 && chmod(top, 0755) == 0, "a folder for the test");
-    must(mkdir("ro", 0755) == 0 && mkdir("rw", 0755) == 0 && mkdir("rw2", 0755) == 0 && mkdir("outside", 0755) == 0, "mkdir");
-    must(mkdir("ro/dir", 0755) == 0 && mkdir("rw/dir", 0755) == 0 && mkdir("ro/closed", 0700) == 0, "mkdir");
+    must(mkdir("ro", 0755) == 0 && mkdir("rw", 0755) == 0 && mkdir("rw2", 0755) == 0 &&
+             mkdir("outside", 0755) == 0,
+         "mkdir");
+    must(mkdir("ro/dir", 0755) == 0 && mkdir("rw/dir", 0755) == 0 && mkdir("ro/closed", 0700) == 0,
+         "mkdir");
     write_host_file("ro/file", "hello from the host", 0644);
     write_host_file("ro/private", "secret", 0600);
     write_host_file("ro/closed/inside", "secret", 0644);
     write_host_file("ro/dir/deep", "deep", 0644);
     write_host_file("outside/file", "outside", 0644);
     write_host_file("rw/target", "linked", 0644);
-    must(symlink("../outside", "rw/escape") == 0 && symlink("/etc/passwd", "ro/absolute") == 0, "symlink");
+    must(symlink("../outside", "rw/escape") == 0 && symlink("/etc/passwd", "ro/absolute") == 0,
+         "symlink");
     must(mkfifo("rw/fifo", 0666) == 0, "mkfifo");
 }
 
@@ -213,7 +220,11 @@ static void start(void)
     sq_tail = cq_head = 0;
 
     must(pipe(out_pipe) == 0 && pipe(in_pipe) == 0, "pipe");
-    struct server_config config = {.window = window, .grants = &grants, .nr_cpus = 2, .stream = {in_pipe[0], out_pipe[1], out_pipe[1]}, .log_fd = out_pipe[1]};
+    struct server_config config = {.window = window,
+                                   .grants = &grants,
+                                   .nr_cpus = 2,
+                                   .stream = {in_pipe[0], out_pipe[1], out_pipe[1]},
+                                   .log_fd = out_pipe[1]};
     server = server_create(&config, &err);
     must(server != NULL, "server_create");
     server_start(server);
@@ -237,25 +248,34 @@ static void test_reading(void)
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_RO);
     check(root >= 0, "a grant's root gives a handle");
     int64_t file = lookup(root, "file");
-    check(file >= 0 && last_reply.data_len == sizeof(struct cella_host_stat) && answer()->size == 19 && S_ISREG(answer()->mode),
+    check(file >= 0 && last_reply.data_len == sizeof(struct cella_host_stat) &&
+              answer()->size == 19 && S_ISREG(answer()->mode),
           "a look-up gives a handle and attributes");
-    check(call(CELLA_HOST_READ, (uint64_t)file, 6, 0, 0, 4096) == 13 && memcmp(data, "from the host", 13) == 0, "a read at an offset ends at the file's end");
-    check_is(call(CELLA_HOST_READ, (uint64_t)file, 100, 0, 0, 4096), 0, "a read behind the end gives 0");
+    check(call(CELLA_HOST_READ, (uint64_t)file, 6, 0, 0, 4096) == 13 &&
+              memcmp(data, "from the host", 13) == 0,
+          "a read at an offset ends at the file's end");
+    check_is(call(CELLA_HOST_READ, (uint64_t)file, 100, 0, 0, 4096), 0,
+             "a read behind the end gives 0");
     check_is(lookup(root, "absent"), -ENOENT, "a name that is not there is ENOENT");
     check_is(lookup(file, "x"), -ENOTDIR, "a look-up in a file is ENOTDIR");
 
     int64_t link = lookup(root, "absolute");
     check(link >= 0 && S_ISLNK(answer()->mode), "a look-up does not follow a symbolic link");
-    check(simple(CELLA_HOST_READLINK, link) == 11 && memcmp(data, "/etc/passwd", 11) == 0, "readlink gives the link's text");
-    check_is(call(CELLA_HOST_READ, (uint64_t)link, 0, 0, 0, 64), -EINVAL, "a symbolic link is not read through");
-    check_is(call(CELLA_HOST_READDIR, (uint64_t)link, 0, 0, 0, 512), -ENOTDIR, "a symbolic link is not listed through");
-    check(simple(CELLA_HOST_STATFS, root) == 0 && ((struct cella_host_statfs *)data)->bsize > 0, "statfs answers");
+    check(simple(CELLA_HOST_READLINK, link) == 11 && memcmp(data, "/etc/passwd", 11) == 0,
+          "readlink gives the link's text");
+    check_is(call(CELLA_HOST_READ, (uint64_t)link, 0, 0, 0, 64), -EINVAL,
+             "a symbolic link is not read through");
+    check_is(call(CELLA_HOST_READDIR, (uint64_t)link, 0, 0, 0, 512), -ENOTDIR,
+             "a symbolic link is not listed through");
+    check(simple(CELLA_HOST_STATFS, root) == 0 && ((struct cella_host_statfs *)data)->bsize > 0,
+          "statfs answers");
     check_is(simple(CELLA_HOST_CLOSE, link), 0, "a handle is closed");
     check_is(simple(CELLA_HOST_STAT, link), -EBADF, "a closed handle is EBADF");
     check_is(simple(CELLA_HOST_CLOSE, link), -EBADF, "a handle is closed once");
 
     int64_t alone = simple(CELLA_HOST_ROOT, GRANT_FILE);
-    check(alone >= 0 && call(CELLA_HOST_READ, (uint64_t)alone, 0, 0, 0, 64) == 7, "a grant of one file is read");
+    check(alone >= 0 && call(CELLA_HOST_READ, (uint64_t)alone, 0, 0, 0, 64) == 7,
+          "a grant of one file is read");
 }
 
 static void test_listing(void)
@@ -278,7 +298,8 @@ static void test_listing(void)
             char name[256];
             snprintf(name, sizeof(name), "%.*s", record->name_len, record->name);
             int number = -1;
-            if (sscanf(name, "a-name-of-some-length-%d", &number) == 1 && number >= 0 && number < FILES && !seen[number]) {
+            if (sscanf(name, "a-name-of-some-length-%d", &number) == 1 && number >= 0 &&
+                number < FILES && !seen[number]) {
                 seen[number] = true;
                 found++;
             } else {
@@ -292,7 +313,8 @@ static void test_listing(void)
     check_is(found, FILES, "a listing in pieces has every name");
     check_is(others, 0, "a listing has no name twice, no . and no ..");
     check(well_formed, "records of a listing are well formed");
-    check_is(call(CELLA_HOST_READDIR, (uint64_t)dir, 0, 0, 0, 100), -EINVAL, "a listing without room for a record is EINVAL");
+    check_is(call(CELLA_HOST_READDIR, (uint64_t)dir, 0, 0, 0, 100), -EINVAL,
+             "a listing without room for a record is EINVAL");
 }
 
 static void test_writing(void)
@@ -300,25 +322,35 @@ static void test_writing(void)
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_RW);
     int64_t file = create(root, "new", S_IFREG | 0640);
     struct stat st;
-    check(file >= 0 && stat("rw/new", &st) == 0 && (st.st_mode & 07777) == 0640, "create makes a file with its mode");
+    check(file >= 0 && stat("rw/new", &st) == 0 && (st.st_mode & 07777) == 0640,
+          "create makes a file with its mode");
     memcpy(data, "some text", 9);
     check_is(call(CELLA_HOST_WRITE, (uint64_t)file, 3, 0, 0, 9), 9, "a write at an offset");
-    check(call(CELLA_HOST_READ, (uint64_t)file, 0, 0, 0, 64) == 12 && memcmp(data, "\0\0\0some text", 12) == 0, "is read back");
+    check(call(CELLA_HOST_READ, (uint64_t)file, 0, 0, 0, 64) == 12 &&
+              memcmp(data, "\0\0\0some text", 12) == 0,
+          "is read back");
     check_is(simple(CELLA_HOST_FSYNC, file), 0, "fsync");
     check_is(create(root, "new", S_IFREG | 0640), -EEXIST, "create is exclusive");
-    check(create(root, "sub", S_IFDIR | 0750) >= 0 && S_ISDIR(answer()->mode), "create makes a directory");
-    check(create(root, "pipe", S_IFIFO | 0600) >= 0 && S_ISFIFO(answer()->mode), "create makes a FIFO");
-    check(create(root, "setuid", S_IFREG | 04755) >= 0 && (answer()->mode & S_ISUID) == 0, "create never sets the set-user-ID bit");
+    check(create(root, "sub", S_IFDIR | 0750) >= 0 && S_ISDIR(answer()->mode),
+          "create makes a directory");
+    check(create(root, "pipe", S_IFIFO | 0600) >= 0 && S_ISFIFO(answer()->mode),
+          "create makes a FIFO");
+    check(create(root, "setuid", S_IFREG | 04755) >= 0 && (answer()->mode & S_ISUID) == 0,
+          "create never sets the set-user-ID bit");
     check_is(create(root, "disk", S_IFBLK | 0600), -EPERM, "create refuses a block device");
     check_is(create(root, "tty", S_IFCHR | 0600), -EPERM, "create refuses a character device");
 
     struct cella_host_stat attr = {.size = 4, .mode = 0600, .mtime_sec = 1000, .mtime_nsec = 5};
     memcpy(data, &attr, sizeof(attr));
-    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 1 | 8 | 32, 0, 0, sizeof(attr)), 0, "setattr of mode, size and mtime");
-    check(stat("rw/new", &st) == 0 && st.st_size == 4 && (st.st_mode & 07777) == 0600 && st.st_mtim.tv_sec == 1000 && st.st_mtim.tv_nsec == 5, "is done");
+    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 1 | 8 | 32, 0, 0, sizeof(attr)), 0,
+             "setattr of mode, size and mtime");
+    check(stat("rw/new", &st) == 0 && st.st_size == 4 && (st.st_mode & 07777) == 0600 &&
+              st.st_mtim.tv_sec == 1000 && st.st_mtim.tv_nsec == 5,
+          "is done");
     attr.mode = 04755;
     memcpy(data, &attr, sizeof(attr));
-    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 1, 0, 0, sizeof(attr)), -EPERM, "setattr refuses the set-user-ID bit");
+    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 1, 0, 0, sizeof(attr)), -EPERM,
+             "setattr refuses the set-user-ID bit");
 
     check_is(rename_to(root, "new", root, "renamed", 0), 0, "rename");
     set_pair("link", "../outside/file");
@@ -328,29 +360,37 @@ static void test_writing(void)
     int64_t linked = call(CELLA_HOST_LINK, (uint64_t)root, (uint64_t)renamed, 0, 0, 64);
     check(linked == 0 && stat("rw/hard", &st) == 0 && st.st_nlink >= 2, "a hard link to a handle");
     set_name("sub");
-    check_is(call(CELLA_HOST_UNLINK, (uint64_t)root, 0, 0, 0, 64), -EISDIR, "unlink refuses a directory");
+    check_is(call(CELLA_HOST_UNLINK, (uint64_t)root, 0, 0, 0, 64), -EISDIR,
+             "unlink refuses a directory");
     check_is(call(CELLA_HOST_UNLINK, (uint64_t)root, 1, 0, 0, 64), 0, "rmdir");
 }
 
 static void test_names(void)
 {
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_RW), dir = lookup(root, "dir");
-    static const char *const bad[] = {"..", ".", "/", "/etc", "dir/..", "../outside", "dir/x", "a/"};
+    static const char *const bad[] = {"..",     ".",          "/",     "/etc",
+                                      "dir/..", "../outside", "dir/x", "a/"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char name[128];
-        snprintf(name, sizeof(name), "'%s' is refused as a name by look-up, create, unlink and rename", bad[i]);
-        bool good = lookup(dir, bad[i]) == -EINVAL && create(dir, bad[i], S_IFREG | 0600) == -EINVAL;
+        snprintf(name, sizeof(name),
+                 "'%s' is refused as a name by look-up, create, unlink and rename", bad[i]);
+        bool good =
+            lookup(dir, bad[i]) == -EINVAL && create(dir, bad[i], S_IFREG | 0600) == -EINVAL;
         set_name(bad[i]);
         good = good && call(CELLA_HOST_UNLINK, (uint64_t)dir, 1, 0, 0, 64) == -EINVAL;
-        good = good && rename_to(root, "target", dir, bad[i], 0) == -EINVAL && rename_to(root, bad[i], dir, "x", 0) == -EINVAL;
+        good = good && rename_to(root, "target", dir, bad[i], 0) == -EINVAL &&
+               rename_to(root, bad[i], dir, "x", 0) == -EINVAL;
         check(good, name);
     }
     check_is(lookup(dir, ""), -ENOENT, "an empty name is ENOENT");
     memset(data, 'a', 300);
-    check_is(call(CELLA_HOST_LOOKUP, (uint64_t)dir, 0, 0, 0, 300), -ENAMETOOLONG, "a name of 300 bytes is ENAMETOOLONG");
+    check_is(call(CELLA_HOST_LOOKUP, (uint64_t)dir, 0, 0, 0, 300), -ENAMETOOLONG,
+             "a name of 300 bytes is ENAMETOOLONG");
     memset(data, 'a', 8192);
-    check_is(call(CELLA_HOST_SYMLINK, (uint64_t)dir, 0, 0, 0, 8192), -ENAMETOOLONG, "a pair of names without an end is refused");
-    check_is(call(CELLA_HOST_RENAME, (uint64_t)dir, (uint64_t)dir, 0, 0, 10), -EINVAL, "a pair with one name is refused");
+    check_is(call(CELLA_HOST_SYMLINK, (uint64_t)dir, 0, 0, 0, 8192), -ENAMETOOLONG,
+             "a pair of names without an end is refused");
+    check_is(call(CELLA_HOST_RENAME, (uint64_t)dir, (uint64_t)dir, 0, 0, 10), -EINVAL,
+             "a pair with one name is refused");
     check_is(rename_to(root, "target", root, "x", 4), -EINVAL, "rename refuses RENAME_WHITEOUT");
     check(access("rw/target", F_OK) == 0, "and nothing was renamed");
 }
@@ -389,17 +429,22 @@ static void test_hostile_requests(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         for (uint32_t op = CELLA_HOST_LOOKUP; op <= CELLA_HOST_GETXATTR; op++) {
             set_pair("user.x", "x");
-            int64_t result = call(op, bad[i], op == CELLA_HOST_LINK || op == CELLA_HOST_RENAME ? bad[i] : 0, 0, 0, 512);
+            int64_t result =
+                call(op, bad[i], op == CELLA_HOST_LINK || op == CELLA_HOST_RENAME ? bad[i] : 0, 0,
+                     0, 512);
             /* CREATE looks at its mode first. */
             if (result != -EBADF && !(op == CELLA_HOST_CREATE && result == -EPERM)) {
-                printf("# op %u handle %llx: %lld\n", op, (unsigned long long)bad[i], (long long)result);
+                printf("# op %u handle %llx: %lld\n", op, (unsigned long long)bad[i],
+                       (long long)result);
                 good = false;
             }
         }
     check(good, "made-up handles are EBADF for every operation");
     check_is(call(CELLA_HOST_ROOT, 99, 0, 0, 0, 0), -ENOENT, "a grant that is not there is ENOENT");
-    check_is(call(CELLA_HOST_CANCEL, 1u << 30, 0, 0, 0, 0), -EINVAL, "cancel of a slot that is not there is EINVAL");
-    check_is(call(CELLA_HOST_STAT, (uint64_t)file, 0, 0, 0, 10), -EINVAL, "no room for attributes is EINVAL");
+    check_is(call(CELLA_HOST_CANCEL, 1u << 30, 0, 0, 0, 0), -EINVAL,
+             "cancel of a slot that is not there is EINVAL");
+    check_is(call(CELLA_HOST_STAT, (uint64_t)file, 0, 0, 0, 10), -EINVAL,
+             "no room for attributes is EINVAL");
 
     /* A slot number out of range gets no answer and harms nothing. */
     window->sq.entry[sq_tail % CELLA_HOST_SLOTS] = 100000;
@@ -410,25 +455,31 @@ static void test_hostile_requests(void)
 
 static void test_read_only(void)
 {
-    int64_t root = simple(CELLA_HOST_ROOT, GRANT_RO), file = lookup(root, "file"), rw = simple(CELLA_HOST_ROOT, GRANT_RW);
+    int64_t root = simple(CELLA_HOST_ROOT, GRANT_RO), file = lookup(root, "file"),
+            rw = simple(CELLA_HOST_ROOT, GRANT_RW);
     struct cella_host_stat attr = {.mode = 0777};
     check_is(create(root, "new", S_IFREG | 0600), -EROFS, "create in a read-only grant is EROFS");
     memcpy(data, "x", 1);
     check_is(call(CELLA_HOST_WRITE, (uint64_t)file, 0, 0, 0, 1), -EROFS, "write is EROFS");
     memcpy(data, &attr, sizeof(attr));
-    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 63, 0, 0, sizeof(attr)), -EROFS, "setattr is EROFS");
+    check_is(call(CELLA_HOST_SETATTR, (uint64_t)file, 63, 0, 0, sizeof(attr)), -EROFS,
+             "setattr is EROFS");
     set_name("file");
     check_is(call(CELLA_HOST_UNLINK, (uint64_t)root, 0, 0, 0, 64), -EROFS, "unlink is EROFS");
     check_is(rename_to(root, "file", root, "x", 0), -EROFS, "rename is EROFS");
-    check_is(rename_to(root, "file", rw, "stolen", 0), -EROFS, "rename out of a read-only grant is EROFS");
+    check_is(rename_to(root, "file", rw, "stolen", 0), -EROFS,
+             "rename out of a read-only grant is EROFS");
     check_is(rename_to(rw, "target", root, "planted", 0), -EROFS, "rename into it is EROFS");
     set_pair("l", "t");
     check_is(call(CELLA_HOST_SYMLINK, (uint64_t)root, 0, 0, 0, 64), -EROFS, "symlink is EROFS");
     set_name("hardlink");
-    check_is(call(CELLA_HOST_LINK, (uint64_t)rw, (uint64_t)file, 0, 0, 64), -EXDEV, "a hard link from a read-only to a writable grant is EXDEV");
+    check_is(call(CELLA_HOST_LINK, (uint64_t)rw, (uint64_t)file, 0, 0, 64), -EXDEV,
+             "a hard link from a read-only to a writable grant is EXDEV");
     int64_t rw2 = simple(CELLA_HOST_ROOT, GRANT_RW2);
-    check_is(rename_to(rw, "target", rw2, "moved", 0), -EXDEV, "rename between two grants is EXDEV");
-    check(access("rw/target", F_OK) == 0 && access("ro/file", F_OK) == 0 && access("rw/hardlink", F_OK) < 0 && access("rw2/moved", F_OK) < 0,
+    check_is(rename_to(rw, "target", rw2, "moved", 0), -EXDEV,
+             "rename between two grants is EXDEV");
+    check(access("rw/target", F_OK) == 0 && access("ro/file", F_OK) == 0 &&
+              access("rw/hardlink", F_OK) < 0 && access("rw2/moved", F_OK) < 0,
           "nothing changed on the host");
 }
 
@@ -436,16 +487,19 @@ static void test_special_files(void)
 {
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_RW), fifo = lookup(root, "fifo");
     check(fifo >= 0 && S_ISFIFO(answer()->mode), "a FIFO can be looked at");
-    check_is(call(CELLA_HOST_READ, (uint64_t)fifo, 0, 0, 0, 64), -EINVAL, "a FIFO is never opened for reading");
+    check_is(call(CELLA_HOST_READ, (uint64_t)fifo, 0, 0, 0, 64), -EINVAL,
+             "a FIFO is never opened for reading");
     check_is(call(CELLA_HOST_WRITE, (uint64_t)fifo, 0, 0, 0, 1), -EINVAL, "nor for writing");
     struct cella_host_stat attr = {.size = 1};
     memcpy(data, &attr, sizeof(attr));
-    check_is(call(CELLA_HOST_SETATTR, (uint64_t)fifo, 8, 0, 0, sizeof(attr)), -EINVAL, "nor truncated");
+    check_is(call(CELLA_HOST_SETATTR, (uint64_t)fifo, 8, 0, 0, sizeof(attr)), -EINVAL,
+             "nor truncated");
     check_is(simple(CELLA_HOST_FSYNC, fifo), -EINVAL, "nor synced");
     if (getuid() == 0 && mknod("rw/null", S_IFCHR | 0666, makedev(1, 3)) == 0) {
         int64_t device = lookup(root, "null");
         check(device >= 0 && S_ISCHR(answer()->mode), "a device can be looked at");
-        check_is(call(CELLA_HOST_READ, (uint64_t)device, 0, 0, 0, 64), -EINVAL, "a device is never opened for reading");
+        check_is(call(CELLA_HOST_READ, (uint64_t)device, 0, 0, 0, 64), -EINVAL,
+                 "a device is never opened for reading");
         check_is(call(CELLA_HOST_WRITE, (uint64_t)device, 0, 0, 0, 1), -EINVAL, "nor for writing");
     } else {
         skip("a device can be looked at");
@@ -457,16 +511,22 @@ static void test_special_files(void)
 static void test_permissions(void)
 {
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_WORLD);
-    int64_t file = lookup(root, "file"), secret = lookup(root, "private"), closed = lookup(root, "closed");
-    check_is(call(CELLA_HOST_READ, (uint64_t)file, 0, 0, 0, 5), 5, "a file that all may read is served under the default root");
-    check(secret >= 0 && call(CELLA_HOST_READ, (uint64_t)secret, 0, 0, 0, 5) == -EACCES, "a file that not all may read is not, for root neither");
+    int64_t file = lookup(root, "file"), secret = lookup(root, "private"),
+            closed = lookup(root, "closed");
+    check_is(call(CELLA_HOST_READ, (uint64_t)file, 0, 0, 0, 5), 5,
+             "a file that all may read is served under the default root");
+    check(secret >= 0 && call(CELLA_HOST_READ, (uint64_t)secret, 0, 0, 0, 5) == -EACCES,
+          "a file that not all may read is not, for root neither");
     set_pair("user.x", "");
-    check_is(call(CELLA_HOST_GETXATTR, (uint64_t)secret, 64, 0, 0, 64), -EACCES, "nor its extended attributes");
-    check_is(call(CELLA_HOST_READDIR, (uint64_t)closed, 0, 0, 0, 512), -EACCES, "a closed directory is not listed");
+    check_is(call(CELLA_HOST_GETXATTR, (uint64_t)secret, 64, 0, 0, 64), -EACCES,
+             "nor its extended attributes");
+    check_is(call(CELLA_HOST_READDIR, (uint64_t)closed, 0, 0, 0, 512), -EACCES,
+             "a closed directory is not listed");
     check_is(lookup(closed, "inside"), -EACCES, "nor looked into");
     if (getuid() == 0) {
         int64_t named = lookup(simple(CELLA_HOST_ROOT, GRANT_RO), "private");
-        check_is(call(CELLA_HOST_READ, (uint64_t)named, 0, 0, 0, 6), 6, "in a grant that the user named, root reads it");
+        check_is(call(CELLA_HOST_READ, (uint64_t)named, 0, 0, 0, 6), 6,
+                 "in a grant that the user named, root reads it");
     } else {
         skip("in a grant that the user named, root reads it");
     }
@@ -489,8 +549,10 @@ static void test_kernel_file_systems(void)
     check(proc >= 0 && S_ISDIR(answer()->mode), "/proc below a granted root is a directory");
     char pid[16];
     snprintf(pid, sizeof(pid), "%d", getpid());
-    check(lookup(proc, "self") == -ENOENT && lookup(proc, pid) == -ENOENT, "without the host's processes in it");
-    check_is(call(CELLA_HOST_READDIR, (uint64_t)proc, 0, 0, 0, 4096), 0, "and with nothing to list");
+    check(lookup(proc, "self") == -ENOENT && lookup(proc, pid) == -ENOENT,
+          "without the host's processes in it");
+    check_is(call(CELLA_HOST_READDIR, (uint64_t)proc, 0, 0, 0, 4096), 0,
+             "and with nothing to list");
     stop();
     grants_free(&grants);
     grants = saved;
@@ -504,7 +566,8 @@ static void *swapper(void *arg)
 {
     (void)arg;
     while (!atomic_load(&race_over)) {
-        syscall(SYS_renameat2, AT_FDCWD, "rw/swap", AT_FDCWD, "rw/swap-link", 2 /* RENAME_EXCHANGE */);
+        syscall(SYS_renameat2, AT_FDCWD, "rw/swap", AT_FDCWD, "rw/swap-link",
+                2 /* RENAME_EXCHANGE */);
         syscall(SYS_renameat2, AT_FDCWD, "rw/swap-file", AT_FDCWD, "rw/swap-flink", 2);
     }
     return NULL;
@@ -549,7 +612,8 @@ static void test_symlink_race(void)
     int fd = open("outside/file", O_RDONLY);
     must(fd >= 0 && read(fd, text, sizeof(text) - 1) >= 0, "read");
     close(fd);
-    check(leaks == 0 && strcmp(text, "outside") == 0, "a race of symbolic links never leads out of the grant");
+    check(leaks == 0 && strcmp(text, "outside") == 0,
+          "a race of symbolic links never leads out of the grant");
     check(reads > 0 && odd == 0, "and the files inside are served meanwhile");
 }
 
@@ -575,15 +639,19 @@ static void test_console(void)
     check(read(out_pipe[0], text, 5) == 5 && memcmp(text, "hello", 5) == 0, "and arrives");
     memcpy(data, "a\033[2Jb", 6);
     check_is(call(CELLA_HOST_CONSOLE_WRITE, 3, 0, 0, 0, 6), 6, "a log line is written");
-    check(read(out_pipe[0], text, 64) == 7 && memcmp(text, "a?[2Jb\n", 7) == 0, "without control characters");
-    check_is(call(CELLA_HOST_CONSOLE_WRITE, 0, 0, 0, 0, 5), -EINVAL, "nothing is written to standard input");
+    check(read(out_pipe[0], text, 64) == 7 && memcmp(text, "a?[2Jb\n", 7) == 0,
+          "without control characters");
+    check_is(call(CELLA_HOST_CONSOLE_WRITE, 0, 0, 0, 0, 5), -EINVAL,
+             "nothing is written to standard input");
 
     /* A full pipe: the write waits, other requests do not. */
     fcntl(out_pipe[1], F_SETPIPE_SZ, 4096);
-    struct cella_host_request big = {.op = CELLA_HOST_CONSOLE_WRITE, .data_off = 5 * SLOT_DATA, .data_len = 20000, .a = {1}};
+    struct cella_host_request big = {
+        .op = CELLA_HOST_CONSOLE_WRITE, .data_off = 5 * SLOT_DATA, .data_len = 20000, .a = {1}};
     memset(data + 5 * SLOT_DATA, 'z', 20000);
     submit_request(5, &big);
-    check_is(call(CELLA_HOST_NOP, 0, 0, 0, 0, 0), 0, "a reader that does not read holds up no other request");
+    check_is(call(CELLA_HOST_NOP, 0, 0, 0, 0, 0), 0,
+             "a reader that does not read holds up no other request");
     size_t got = 0;
     char buf[4096];
     while (got < 20000) {
@@ -591,20 +659,26 @@ static void test_console(void)
         must(n > 0, "read");
         got += (size_t)n;
     }
-    check(next_completion(2000) == 5 && window->slots[5].rep.result == 20000, "and gets everything in the end");
+    check(next_completion(2000) == 5 && window->slots[5].rep.result == 20000,
+          "and gets everything in the end");
 
-    struct cella_host_request in = {.op = CELLA_HOST_CONSOLE_READ, .data_off = 6 * SLOT_DATA, .data_len = 100};
+    struct cella_host_request in = {
+        .op = CELLA_HOST_CONSOLE_READ, .data_off = 6 * SLOT_DATA, .data_len = 100};
     submit_request(6, &in);
     check_is(next_completion(50), -1, "console input is waited for");
     check_is(call(CELLA_HOST_NOP, 0, 0, 0, 0, 0), 0, "without holding up others");
     must(write(in_pipe[1], "typed", 5) == 5, "write");
-    check(next_completion(2000) == 6 && window->slots[6].rep.result == 5 && memcmp(data + 6 * SLOT_DATA, "typed", 5) == 0, "and delivered");
+    check(next_completion(2000) == 6 && window->slots[6].rep.result == 5 &&
+              memcmp(data + 6 * SLOT_DATA, "typed", 5) == 0,
+          "and delivered");
 
     submit_request(6, &in);
     struct cella_host_request cancel = {.op = CELLA_HOST_CANCEL, .a = {6}};
     submit_request(0, &cancel);
     int one = next_completion(2000), two = next_completion(2000);
-    check(one + two == 6 && window->slots[6].rep.result == -EINTR && window->slots[0].rep.result == 0, "cancel ends a waiting read with EINTR");
+    check(one + two == 6 && window->slots[6].rep.result == -EINTR &&
+              window->slots[0].rep.result == 0,
+          "cancel ends a waiting read with EINTR");
 
     /* The same slot twice: one answer. */
     submit_request(6, &in);
@@ -612,7 +686,8 @@ static void test_console(void)
     /* Served in order: behind this answer both were looked at. */
     call(CELLA_HOST_NOP, 0, 0, 0, 0, 0);
     must(write(in_pipe[1], "once", 4) == 4, "write");
-    check(next_completion(2000) == 6 && next_completion(50) == -1, "a slot that is in flight is not served twice");
+    check(next_completion(2000) == 6 && next_completion(50) == -1,
+          "a slot that is in flight is not served twice");
     close(in_pipe[1]);
     in_pipe[1] = -1;
     submit_request(6, &in);
@@ -624,12 +699,14 @@ static void test_wake_ups(void)
     __atomic_store_n(&window->cpu_sleeping[1], 1, __ATOMIC_SEQ_CST);
     uint32_t before = __atomic_load_n(&window->cq_doorbell, __ATOMIC_SEQ_CST);
     server_raise_event(server, CELLA_HOST_EVENT_INT | CELLA_HOST_EVENT_TERM);
-    check(window->events == (CELLA_HOST_EVENT_INT | CELLA_HOST_EVENT_TERM) && window->cpu_sleeping[1] == 0 && window->cq_doorbell != before,
+    check(window->events == (CELLA_HOST_EVENT_INT | CELLA_HOST_EVENT_TERM) &&
+              window->cpu_sleeping[1] == 0 && window->cq_doorbell != before,
           "an event sets its bits and wakes a sleeping CPU");
     window->cpu_sleeping[0] = window->cpu_sleeping[1] = 1;
     call(CELLA_HOST_NOP, 0, 0, 0, 0, 0);
     usleep(2000);
-    check(window->cpu_sleeping[0] + window->cpu_sleeping[1] == 1, "a completion wakes one CPU, not all");
+    check(window->cpu_sleeping[0] + window->cpu_sleeping[1] == 1,
+          "a completion wakes one CPU, not all");
 
     usleep(20000);
     check_is(window->sq_waiting, 1, "an idle server sleeps");
@@ -641,12 +718,16 @@ static void test_many(void)
     int64_t root = simple(CELLA_HOST_ROOT, GRANT_RO), file = lookup(root, "file");
     int good = 0;
     for (uint32_t slot = 0; slot < 200; slot++) {
-        struct cella_host_request req = {.op = CELLA_HOST_READ, .data_off = slot * SLOT_DATA, .data_len = 64, .a = {(uint64_t)file}};
+        struct cella_host_request req = {.op = CELLA_HOST_READ,
+                                         .data_off = slot * SLOT_DATA,
+                                         .data_len = 64,
+                                         .a = {(uint64_t)file}};
         submit_request(slot, &req);
     }
     for (int i = 0; i < 200; i++) {
         int slot = next_completion(2000);
-        good += slot >= 0 && window->slots[slot].rep.result == 19 && memcmp(data + (uint32_t)slot * SLOT_DATA, "hello", 5) == 0;
+        good += slot >= 0 && window->slots[slot].rep.result == 19 &&
+                memcmp(data + (uint32_t)slot * SLOT_DATA, "hello", 5) == 0;
     }
     check_is(good, 200, "200 requests in flight are all answered");
 }
@@ -700,6 +781,7 @@ int main(void)
     snprintf(command, sizeof(command), "rm -rf %s", top);
     if (chdir("/") != 0 || system(command) != 0)
         printf("# %s was not removed\n", top);
-    printf("%d passed, %d failed, %d skipped\n", nr_tests - nr_failed - nr_skipped, nr_failed, nr_skipped);
+    printf("%d passed, %d failed, %d skipped\n", nr_tests - nr_failed - nr_skipped, nr_failed,
+           nr_skipped);
     return nr_failed ? 1 : 0;
 }

@@ -41,7 +41,8 @@ void ktest_fail(const char *file, int line, const char *cond)
 void ktest_fail_eq(const char *file, int line, const char *expr, int64_t got, int64_t want)
 {
     if (!failure[0])
-        snprintf(failure, sizeof(failure), "%s:%d: %s is %lld, not %lld", file, line, expr, (long long)got, (long long)want);
+        snprintf(failure, sizeof(failure), "%s:%d: %s is %lld, not %lld", file, line, expr,
+                 (long long)got, (long long)want);
 }
 
 int ktest_failed(void)

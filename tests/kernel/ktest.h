@@ -4,9 +4,10 @@
  *
  *     KTEST(what_must_hold) { ... KCHECK(cond); }
  *
- * A test runs as a thread of process 1 with descriptors and an address space of its own and the tmpfs at "/" that all tests of the program share.
- * It may start threads (mock_start), call sys_* functions with addresses that ktest_map gave, and run workload code (ktest_enter_user).
- * Tests include kernel headers only: libc's know the same names.
+ * A test runs as a thread of process 1 with descriptors and an address space of its own and the
+ * tmpfs at "/" that all tests of the program share. It may start threads (mock_start), call sys_*
+ * functions with addresses that ktest_map gave, and run workload code (ktest_enter_user). Tests
+ * include kernel headers only: libc's know the same names.
  */
 #ifndef CELLA_TESTS_KERNEL_KTEST_H
 #define CELLA_TESTS_KERNEL_KTEST_H
@@ -22,29 +23,29 @@ void ktest_fail_eq(const char *file, int line, const char *expr, int64_t got, in
 /* Has the running test failed? */
 int ktest_failed(void);
 
-#define KTEST(name)                                                                                                                                            \
-    static void name(void);                                                                                                                                    \
-    __attribute__((constructor)) static void register_##name(void)                                                                                             \
-    {                                                                                                                                                          \
-        ktest_register(#name, name);                                                                                                                           \
-    }                                                                                                                                                          \
+#define KTEST(name)                                                                                \
+    static void name(void);                                                                        \
+    __attribute__((constructor)) static void register_##name(void)                                 \
+    {                                                                                              \
+        ktest_register(#name, name);                                                               \
+    }                                                                                              \
     static void name(void)
 
 /* Ends the function that it stands in when cond does not hold. */
-#define KCHECK(cond)                                                                                                                                           \
-    do {                                                                                                                                                       \
-        if (!(cond)) {                                                                                                                                         \
-            ktest_fail(__FILE__, __LINE__, #cond);                                                                                                             \
-            return;                                                                                                                                            \
-        }                                                                                                                                                      \
+#define KCHECK(cond)                                                                               \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            ktest_fail(__FILE__, __LINE__, #cond);                                                 \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
-#define KCHECK_EQ(expr, want)                                                                                                                                  \
-    do {                                                                                                                                                       \
-        int64_t _got = (int64_t)(expr), _want = (int64_t)(want);                                                                                               \
-        if (_got != _want) {                                                                                                                                   \
-            ktest_fail_eq(__FILE__, __LINE__, #expr, _got, _want);                                                                                             \
-            return;                                                                                                                                            \
-        }                                                                                                                                                      \
+#define KCHECK_EQ(expr, want)                                                                      \
+    do {                                                                                           \
+        int64_t _got = (int64_t)(expr), _want = (int64_t)(want);                                   \
+        if (_got != _want) {                                                                       \
+            ktest_fail_eq(__FILE__, __LINE__, #expr, _got, _want);                                 \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
 
 /* ---- memory of the workload (ktest_user.c) ---- */
@@ -58,12 +59,15 @@ uint64_t ktest_bytes(const void *p, uint64_t len);
 
 /* ---- workload code (ktest_user.c) ---- */
 
-/* Prepares the calling thread's registers so that a child made by sys_clone or sys_vfork starts as fn on a stack of its own. fn runs as the workload: it
- * asks the kernel by user_call only and ends by user_exit. */
+/* Prepares the calling thread's registers so that a child made by sys_clone or sys_vfork starts as
+ * fn on a stack of its own. fn runs as the workload: it asks the kernel by user_call only and ends
+ * by user_exit. */
 void ktest_child_entry(void (*fn)(void));
 /* A system call by workload code, as from a patched call site. */
-int64_t user_call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
-void user_exit(int status); /* exit_group; does not return (not told to the compiler: the sanitizer would take this stack for another) */
+int64_t user_call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                  uint64_t f);
+void user_exit(int status); /* exit_group; does not return (not told to the compiler: the sanitizer
+                               would take this stack for another) */
 /* Where a signal handler returns to (sa_restorer). */
 void user_sigreturn(void);
 

@@ -14,7 +14,8 @@
 
 uint64_t ktest_map(uint64_t len)
 {
-    int64_t r = mm_map(current->mm, NULL, 0, PAGE_ALIGN(len), PROT_READ_K | PROT_WRITE_K, MAP_PRIVATE_K | MAP_ANONYMOUS_K, 0);
+    int64_t r = mm_map(current->mm, NULL, 0, PAGE_ALIGN(len), PROT_READ_K | PROT_WRITE_K,
+                       MAP_PRIVATE_K | MAP_ANONYMOUS_K, 0);
     if (r < 0)
         panic("no workload memory for a test: %ld", r);
     return (uint64_t)r;
@@ -41,11 +42,13 @@ void ktest_child_entry(void (*fn)(void))
     r->cs = 0x33;
     r->ss = 0x2b;
     r->rflags = 0x202;
-    r->rsp = ktest_map(USER_STACK_SIZE) + USER_STACK_SIZE - 72; /* as after a call: 8 below a multiple of 16 */
+    r->rsp = ktest_map(USER_STACK_SIZE) + USER_STACK_SIZE -
+             72; /* as after a call: 8 below a multiple of 16 */
     r->orig_rax = REGS_NO_SYSCALL;
 }
 
-int64_t user_call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+int64_t user_call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                  uint64_t f)
 {
     register uint64_t r10 __asm__("r10") = d;
     register uint64_t r8 __asm__("r8") = e;

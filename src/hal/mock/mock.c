@@ -87,14 +87,20 @@ int hal_as_map_anon(uint64_t addr, size_t len, int prot)
 {
     if (addr < MOCK_FIRST_USER_ADDR)
         return -12;
-    return mmap((void *)addr, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED ? -12 : 0;
+    return mmap((void *)addr, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+                -1, 0) == MAP_FAILED
+               ? -12
+               : 0;
 }
 int hal_as_map_kmem(uint64_t addr, size_t len, int prot, void *kaddr, bool is_private)
 {
     if (addr < MOCK_FIRST_USER_ADDR)
         return -12;
     off_t off = (char *)kaddr - (char *)WINDOW_ADDR;
-    return mmap((void *)addr, len, prot, (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED, kmem_fd, off) == MAP_FAILED ? -12 : 0;
+    return mmap((void *)addr, len, prot, (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED,
+                kmem_fd, off) == MAP_FAILED
+               ? -12
+               : 0;
 }
 int hal_as_protect(uint64_t addr, size_t len, int prot)
 {
@@ -111,14 +117,18 @@ int hal_as_unmap(uint64_t addr, size_t len)
 }
 int hal_as_discard(uint64_t addr, size_t len, bool lazy)
 {
-    return addr < MOCK_FIRST_USER_ADDR || madvise((void *)addr, len, lazy ? MADV_FREE : MADV_DONTNEED) ? -22 : 0;
+    return addr < MOCK_FIRST_USER_ADDR ||
+                   madvise((void *)addr, len, lazy ? MADV_FREE : MADV_DONTNEED)
+               ? -22
+               : 0;
 }
 int hal_as_move(uint64_t old_addr, size_t old_len, uint64_t new_addr, size_t new_len)
 {
     if (old_addr < MOCK_FIRST_USER_ADDR || new_addr < MOCK_FIRST_USER_ADDR)
         return -12;
     int flags = old_addr == new_addr ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED;
-    return mremap((void *)old_addr, old_len, new_len, flags, (void *)new_addr) == MAP_FAILED ? -12 : 0;
+    return mremap((void *)old_addr, old_len, new_len, flags, (void *)new_addr) == MAP_FAILED ? -12
+                                                                                             : 0;
 }
 int hal_as_resident(uint64_t addr, size_t len, uint8_t *vec)
 {
@@ -183,7 +193,8 @@ void hal_cpu_kick(unsigned cpu)
     (void)cpu;
 }
 
-/* Time passes when there is nothing else to do: at once up to the next timer. So tests do not depend on the machine's speed. */
+/* Time passes when there is nothing else to do: at once up to the next timer. So tests do not
+ * depend on the machine's speed. */
 void hal_cpu_idle(uint64_t deadline)
 {
     if (deadline != UINT64_MAX) {
@@ -220,7 +231,8 @@ void hal_clock_read(struct hal_clock *clock)
     static struct hal_clock c;
     if (!c.mono_base_ns) {
         uint64_t mono = host_ns(CLOCK_MONOTONIC);
-        c = (struct hal_clock){.mono_base_ns = mono, .real_offset_ns = host_ns(CLOCK_REALTIME) - mono, .shift = 24};
+        c = (struct hal_clock){
+            .mono_base_ns = mono, .real_offset_ns = host_ns(CLOCK_REALTIME) - mono, .shift = 24};
     }
     *clock = c;
 }
@@ -267,7 +279,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc_ptr)
         const struct sigaction *old = &sanitizer_action[sig == SIGBUS];
         if ((old->sa_flags & SA_SIGINFO) && old->sa_sigaction)
             old->sa_sigaction(sig, info, uc_ptr); /* reports, and ends the program */
-        fprintf(stderr, "mock HAL: signal %d at %p rip %llx\n", sig, info->si_addr, (unsigned long long)uc->uc_mcontext.gregs[REG_RIP]);
+        fprintf(stderr, "mock HAL: signal %d at %p rip %llx\n", sig, info->si_addr,
+                (unsigned long long)uc->uc_mcontext.gregs[REG_RIP]);
         abort();
     }
     uc->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
@@ -277,13 +290,16 @@ void mock_boot(void)
 {
     kmem_fd = memfd_create("mock-kmem", 0);
     if (kmem_fd < 0 || ftruncate(kmem_fd, (off_t)WINDOW_SIZE) ||
-        mmap(WINDOW_ADDR, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, kmem_fd, 0) == MAP_FAILED)
+        mmap(WINDOW_ADDR, WINDOW_SIZE, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, kmem_fd, 0) == MAP_FAILED)
         die("no kernel window");
-    host_base = mmap(NULL, mock_window_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    host_base =
+        mmap(NULL, mock_window_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     static char stack[262144];
     stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack)};
     sigaltstack(&ss, NULL);
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction sa = {.sa_sigaction = on_fault,
+                           .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     sigaction(SIGSEGV, &sa, &sanitizer_action[0]);
     sigaction(SIGBUS, &sa, &sanitizer_action[1]);
     mock_kernel_boot(host_base);

@@ -117,7 +117,8 @@ struct mock_job {
     bool done;
 };
 
-/* Makes a thread of the kernel one of process 1, and back: so it has limits, signals and a number. */
+/* Makes a thread of the kernel one of process 1, and back: so it has limits, signals and a number.
+ */
 static void join_process(struct thread *t, struct process *p)
 {
     sighand_get(p->sighand);

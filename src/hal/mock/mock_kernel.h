@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the hosted half of the mock HAL (mock.c, host headers) and its kernel half (mock_kernel.c, kernel headers). */
+/* Between the hosted half of the mock HAL (mock.c, host headers) and its kernel half
+ * (mock_kernel.c, kernel headers). */
 #ifndef CELLA_HAL_MOCK_KERNEL_H
 #define CELLA_HAL_MOCK_KERNEL_H
 
@@ -7,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Below are the test program and the sanitizer's memory: nothing of that is given to the workload, whatever it asks for. */
+/* Below are the test program and the sanitizer's memory: nothing of that is given to the workload,
+ * whatever it asks for. */
 #define MOCK_FIRST_USER_ADDR 0x650000000000ull
 
 struct hal_context {

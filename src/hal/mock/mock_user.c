@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Accesses to workload memory, where the workload's addresses are also the test program's own. Below MOCK_FIRST_USER_ADDR lie the program, and the
- * shadow and heap of the sanitizer; there is no workload memory there, so an access faults as it would in a keep. Called through the linker's --wrap.
+ * Accesses to workload memory, where the workload's addresses are also the test program's own.
+ * Below MOCK_FIRST_USER_ADDR lie the program, and the shadow and heap of the sanitizer; there is no
+ * workload memory there, so an access faults as it would in a keep. Called through the linker's
+ * --wrap.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,9 +12,9 @@
 
 extern const char __executable_start[], _end[];
 
-#define WRAPPED(type, name, ...)                                                                                                                               \
-    type __real_arch_user_##name(__VA_ARGS__);                                                                                                                 \
-    type __wrap_arch_user_##name(__VA_ARGS__);                                                                                                                 \
+#define WRAPPED(type, name, ...)                                                                   \
+    type __real_arch_user_##name(__VA_ARGS__);                                                     \
+    type __wrap_arch_user_##name(__VA_ARGS__);                                                     \
     type __wrap_arch_user_##name(__VA_ARGS__)
 
 static bool is_foreign(const void *p)
@@ -28,7 +30,9 @@ static bool is_foreign_and_not_of_the_image(const void *p)
 
 WRAPPED(size_t, copy, void *dst, const void *src, size_t n)
 {
-    return is_foreign_and_not_of_the_image(dst) || is_foreign_and_not_of_the_image(src) ? n : __real_arch_user_copy(dst, src, n);
+    return is_foreign_and_not_of_the_image(dst) || is_foreign_and_not_of_the_image(src)
+               ? n
+               : __real_arch_user_copy(dst, src, n);
 }
 
 WRAPPED(size_t, clear, void *dst, size_t n)

@@ -2,8 +2,9 @@
 /*
  * Address spaces: one host process each.
  *
- * An ended one is wiped and kept in a small pool, carriers and all, for the next execve after vfork; what is over the pool's size ends. The
- * records of ended ones rest in a graveyard until the host has surely taken their threads away, since those sleep on words in them.
+ * An ended one is wiped and kept in a small pool, carriers and all, for the next execve after
+ * vfork; what is over the pool's size ends. The records of ended ones rest in a graveyard until the
+ * host has surely taken their threads away, since those sleep on words in them.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -62,7 +63,7 @@ struct hal_as *hal_as_create(void)
     unsigned cpu = this_cpu()->id;
     struct hal_as *as, *found = NULL;
     spin_lock(&as_lock);
-    list_for_each(as, &pool, link) {
+    list_for_each (as, &pool, link) {
         if (as->carrier[cpu].tid > 0) {
             found = as;
             list_del(&as->link);
@@ -139,13 +140,17 @@ static long check(long r)
 
 int hal_as_map_anon(uaddr_t addr, size_t len, int prot)
 {
-    return (int)check(HOST6(HOST_mmap, addr, len, prot, H_MAP_PRIVATE | H_MAP_ANONYMOUS | H_MAP_FIXED | H_MAP_NORESERVE, -1, 0));
+    return (int)check(HOST6(HOST_mmap, addr, len, prot,
+                            H_MAP_PRIVATE | H_MAP_ANONYMOUS | H_MAP_FIXED | H_MAP_NORESERVE, -1,
+                            0));
 }
 
 int hal_as_map_kmem(uaddr_t addr, size_t len, int prot, void *kaddr, bool is_private)
 {
     uint64_t off = (uint64_t)kaddr - KMEM_BASE + WINDOW_FILE_OFF;
-    return (int)check(HOST6(HOST_mmap, addr, len, prot, (is_private ? H_MAP_PRIVATE : H_MAP_SHARED) | H_MAP_FIXED | H_MAP_NORESERVE, KMEM_FD, off));
+    return (int)check(HOST6(
+        HOST_mmap, addr, len, prot,
+        (is_private ? H_MAP_PRIVATE : H_MAP_SHARED) | H_MAP_FIXED | H_MAP_NORESERVE, KMEM_FD, off));
 }
 
 int hal_as_protect(uaddr_t addr, size_t len, int prot)
@@ -167,7 +172,8 @@ int hal_as_move(uaddr_t old_addr, size_t old_len, uaddr_t new_addr, size_t new_l
 {
     if (old_addr == new_addr)
         return (int)check(HOST4(HOST_mremap, old_addr, old_len, new_len, 0));
-    return (int)check(HOST6(HOST_mremap, old_addr, old_len, new_len, H_MREMAP_MAYMOVE | H_MREMAP_FIXED, new_addr, 0));
+    return (int)check(HOST6(HOST_mremap, old_addr, old_len, new_len,
+                            H_MREMAP_MAYMOVE | H_MREMAP_FIXED, new_addr, 0));
 }
 
 int hal_as_resident(uaddr_t addr, size_t len, uint8_t *vec)

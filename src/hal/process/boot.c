@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start of the process keep: the launcher has exec'ed the runtime with descriptor 3 (kernel memory) and 4 (host window) and nothing else.
+ * Start of the process keep: the launcher has exec'ed the runtime with descriptor 3 (kernel memory)
+ * and 4 (host window) and nothing else.
  */
 #include "base/kmalloc.h"
 #include "base/printk.h"
@@ -33,8 +34,8 @@ static void boot_cpu0(void *arg)
     kernel_main();
 }
 
-/* Carrier i stays on the i-th allowed host CPU when there is one for each: the host then never finds two CPUs of the keep on one of its own, and a
- * hand-over stays local. */
+/* Carrier i stays on the i-th allowed host CPU when there is one for each: the host then never
+ * finds two CPUs of the keep on one of its own, and a hand-over stays local. */
 void carrier_pin(unsigned cpu)
 {
     unsigned allowed = 0;
@@ -51,11 +52,13 @@ void carrier_pin(unsigned cpu)
     }
 }
 
-/* A fork copies the page tables of private mappings only where one page was ever written. So write one: children then find the runtime's text
- * mapped instead of faulting it in anew, 16 pages at a time. */
+/* A fork copies the page tables of private mappings only where one page was ever written. So write
+ * one: children then find the runtime's text mapped instead of faulting it in anew, 16 pages at a
+ * time. */
 static void share_text_pages(void)
 {
-    uint64_t begin = (uint64_t)runtime_text_begin, len = (uint64_t)(runtime_data_begin - runtime_text_begin);
+    uint64_t begin = (uint64_t)runtime_text_begin,
+             len = (uint64_t)(runtime_data_begin - runtime_text_begin);
     volatile uint8_t *last = (volatile uint8_t *)(begin + len - 1);
     if (HOST3(HOST_mprotect, begin, len, H_PROT_READ | H_PROT_WRITE | H_PROT_EXEC) < 0)
         return;
@@ -66,8 +69,10 @@ static void share_text_pages(void)
 
 void runtime_boot(void)
 {
-    /* Own data become shared memory: write them into the memfd, then map that over them. The .bss is zeros there as here. */
-    uint64_t begin = (uint64_t)runtime_data_begin, len = (uint64_t)(runtime_data_end - runtime_data_begin);
+    /* Own data become shared memory: write them into the memfd, then map that over them. The .bss
+     * is zeros there as here. */
+    uint64_t begin = (uint64_t)runtime_data_begin,
+             len = (uint64_t)(runtime_data_end - runtime_data_begin);
     if (len > WINDOW_FILE_OFF)
         boot_fail();
     uint64_t initialized = (uint64_t)(runtime_bss_begin - runtime_data_begin);
@@ -78,7 +83,8 @@ void runtime_boot(void)
         done += (uint64_t)n;
     }
     map_or_fail(begin, len, H_PROT_READ | H_PROT_WRITE, H_MAP_SHARED, KMEM_FD, 0);
-    map_or_fail(KMEM_BASE, KMEM_WINDOW_SIZE, H_PROT_READ | H_PROT_WRITE | H_PROT_EXEC, H_MAP_SHARED | H_MAP_NORESERVE, KMEM_FD, WINDOW_FILE_OFF);
+    map_or_fail(KMEM_BASE, KMEM_WINDOW_SIZE, H_PROT_READ | H_PROT_WRITE | H_PROT_EXEC,
+                H_MAP_SHARED | H_MAP_NORESERVE, KMEM_FD, WINDOW_FILE_OFF);
     void *base;
     size_t size;
     hal_host_window(&base, &size);
@@ -90,7 +96,8 @@ void runtime_boot(void)
     hal_cpus = boot->nr_cpus;
     if (hal_cpus < 1 || hal_cpus > HAL_MAX_CPUS)
         boot_fail();
-    map_or_fail(CARRIER_BASE, hal_cpus * CARRIER_AREA, H_PROT_READ | H_PROT_WRITE, H_MAP_PRIVATE | H_MAP_ANONYMOUS, -1, 0);
+    map_or_fail(CARRIER_BASE, hal_cpus * CARRIER_AREA, H_PROT_READ | H_PROT_WRITE,
+                H_MAP_PRIVATE | H_MAP_ANONYMOUS, -1, 0);
     int32_t pid = (int32_t)HOST0(HOST_getpid);
     hal_can_signal = pid == 1;
     HOST3(HOST_sched_getaffinity, 0, sizeof(cpu_mask), cpu_mask);

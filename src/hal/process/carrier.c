@@ -2,9 +2,10 @@
 /*
  * Carriers: how a CPU of the keep goes from host thread to host thread.
  *
- * Handing over: the owner saves its kernel context (it runs on a stack in shared memory), steps onto its private stack, sets GO_RUN
- * in the other carrier's word and wakes it, then sleeps on its own word. From the moment of the store the
- * other one owns the CPU and everything that hangs on GS; the leaver touches only its own carrier and address space counters.
+ * Handing over: the owner saves its kernel context (it runs on a stack in shared memory), steps
+ * onto its private stack, sets GO_RUN in the other carrier's word and wakes it, then sleeps on its
+ * own word. From the moment of the store the other one owns the CPU and everything that hangs on
+ * GS; the leaver touches only its own carrier and address space counters.
  */
 #include "base/printk.h"
 #include "base/string.h"
@@ -17,7 +18,8 @@
 
 int futex_wait_host(uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
-    struct h_timespec ts = {(int64_t)(timeout_ns / NSEC_PER_SEC), (int64_t)(timeout_ns % NSEC_PER_SEC)};
+    struct h_timespec ts = {(int64_t)(timeout_ns / NSEC_PER_SEC),
+                            (int64_t)(timeout_ns % NSEC_PER_SEC)};
     return (int)HOST4(HOST_futex, word, H_FUTEX_WAIT, value, timeout_ns == UINT64_MAX ? NULL : &ts);
 }
 
@@ -32,7 +34,8 @@ static void carrier_send(struct carrier *c, uint32_t what)
         futex_wake_host(&c->go, 1);
 }
 
-/* The CPU clock of the thread drives the tick: a carrier that sleeps, or a CPU that idles, costs nothing. */
+/* The CPU clock of the thread drives the tick: a carrier that sleeps, or a CPU that idles, costs
+ * nothing. */
 void carrier_arm_timer(struct carrier *c)
 {
     struct h_sigevent ev = {.signo = H_SIGTICK, .notify = H_SIGEV_THREAD_ID, .tid = c->tid};
@@ -78,7 +81,8 @@ static void hand_over(void *arg)
     __atomic_add_fetch(&to->as->users, 1, __ATOMIC_SEQ_CST);
     carrier_send(to, GO_RUN);
     /* The CPU, and GS with it, is no longer ours. */
-    if (__atomic_sub_fetch(&from->users, 1, __ATOMIC_SEQ_CST) == 0 && __atomic_load_n(&from->dying, __ATOMIC_SEQ_CST))
+    if (__atomic_sub_fetch(&from->users, 1, __ATOMIC_SEQ_CST) == 0 &&
+        __atomic_load_n(&from->dying, __ATOMIC_SEQ_CST))
         HOST1(HOST_exit_group, 0);
     carrier_loop(me);
 }
@@ -94,7 +98,8 @@ void hal_switch(struct hal_context *prev, struct hal_context *next, struct hal_a
     struct carrier *to = &as->carrier[me->cpu];
     while (unlikely(__atomic_load_n(&to->tid, __ATOMIC_ACQUIRE) <= 0))
         hal_as_ready(as, me->cpu), hal_cpu_yield();
-    /* prev and next may be the same thread, going on in another address space; carrier_leave saves before it reads. */
+    /* prev and next may be the same thread, going on in another address space; carrier_leave saves
+     * before it reads. */
     carrier_leave(prev, next, carrier_stack_top(me->cpu), hand_over, to);
 }
 
@@ -160,8 +165,10 @@ void spawn_carriers(struct hal_as *as)
             continue;
         struct carrier *c = &as->carrier[cpu];
         int32_t tid = 0;
-        /* The bit may be set anew while another one is at it: two carriers would run on one stack. */
-        if (!__atomic_compare_exchange_n(&c->tid, &tid, CARRIER_COMING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        /* The bit may be set anew while another one is at it: two carriers would run on one stack.
+         */
+        if (!__atomic_compare_exchange_n(&c->tid, &tid, CARRIER_COMING, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE))
             continue;
         if (carrier_clone(CLONE_FLAGS_CARRIER, carrier_stack_top(cpu), &tid, carrier_thread, c) < 0)
             tid = 0;
@@ -187,7 +194,8 @@ bool hal_as_ready(struct hal_as *as, unsigned cpu)
         struct carrier *c = &as->carrier[i];
         if (c->tid <= 0)
             continue;
-        /* Asleep: it does it at once. Running: the word waits for its next sleep, so the kick makes its signal handler look. */
+        /* Asleep: it does it at once. Running: the word waits for its next sleep, so the kick makes
+         * its signal handler look. */
         carrier_send(c, GO_SPAWN);
         if (READ_ONCE(cpus[i].hal_private) == c)
             hal_cpu_kick(i);
@@ -210,12 +218,15 @@ void hal_cpu_kick(unsigned cpu)
         futex_wake_host(sleeping, 1);
         return;
     }
-    /* One signal is enough until the CPU has entered the kernel: each more would nest in the handler of the one before, and the signal
-     * stack is not endless. */
+    /* One signal is enough until the CPU has entered the kernel: each more would nest in the
+     * handler of the one before, and the signal stack is not endless. */
     uint32_t in_user = 1;
-    if (!hal_can_signal || !__atomic_compare_exchange_n(&cpus[cpu].in_user, &in_user, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (!hal_can_signal || !__atomic_compare_exchange_n(&cpus[cpu].in_user, &in_user, 2, false,
+                                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
-    struct carrier *c = READ_ONCE(cpus[cpu].hal_private); /* after that: of the moment, or the CPU has been in the kernel since */
+    struct carrier *c = READ_ONCE(
+        cpus[cpu]
+            .hal_private); /* after that: of the moment, or the CPU has been in the kernel since */
     HOST3(HOST_tgkill, c->as->pid, c->tid, H_SIGKICK);
 }
 

@@ -37,7 +37,8 @@ void hal_clock_read(struct hal_clock *clock)
     struct cella_host_window *w = host_window();
     for (int tries = 0; tries < 100; tries++) {
         uint32_t seq = __atomic_load_n(&w->clock_seq, __ATOMIC_ACQUIRE);
-        struct hal_clock c = {READ_ONCE(w->clock_tsc_base), READ_ONCE(w->clock_mono_base_ns), READ_ONCE(w->clock_real_offset_ns), READ_ONCE(w->clock_mult),
+        struct hal_clock c = {READ_ONCE(w->clock_tsc_base), READ_ONCE(w->clock_mono_base_ns),
+                              READ_ONCE(w->clock_real_offset_ns), READ_ONCE(w->clock_mult),
                               READ_ONCE(w->clock_shift)};
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if ((seq & 1) || READ_ONCE(w->clock_seq) != seq)

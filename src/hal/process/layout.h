@@ -2,11 +2,11 @@
 /*
  * Address layout of every host process of a keep. Below USER_LIMIT everything is the workload's.
  *
- *   0x7000'0000'0000  kernel window: memfd KMEM_FD from offset WINDOW_FILE_OFF, shared by all processes
- *   0x7800'0000'0000  the runtime's ELF image; its .data and .bss are replaced by KMEM_FD from offset 0
- *   0x7900'0000'0000  host window (HOST_FD), shared with the launcher
- *   0x7a00'0000'0000  per CPU: carrier stack and signal stack, private to each host process
- *   above             what the host's kernel put there at exec: stack, vDSO
+ *   0x7000'0000'0000  kernel window: memfd KMEM_FD from offset WINDOW_FILE_OFF, shared by all
+ * processes 0x7800'0000'0000  the runtime's ELF image; its .data and .bss are replaced by KMEM_FD
+ * from offset 0 0x7900'0000'0000  host window (HOST_FD), shared with the launcher 0x7a00'0000'0000
+ * per CPU: carrier stack and signal stack, private to each host process above             what the
+ * host's kernel put there at exec: stack, vDSO
  */
 #ifndef CELLA_HAL_PROCESS_LAYOUT_H
 #define CELLA_HAL_PROCESS_LAYOUT_H

@@ -2,13 +2,15 @@
 /*
  * The process HAL: a keep made of host processes.
  *
- * One host process per address space; kernel memory is one shared memfd. Each (address space, CPU) has a carrier, a host thread that
- * sleeps on its futex word until its CPU is handed to it. Exactly one carrier per CPU is awake: the owner. A switch between threads of one address
- * space exchanges stacks; a switch to another address space hands the CPU to that one's carrier and goes to sleep. Address space 0 is the first
- * process: it never holds workload memory, and blank processes are forked from it.
+ * One host process per address space; kernel memory is one shared memfd. Each (address space, CPU)
+ * has a carrier, a host thread that sleeps on its futex word until its CPU is handed to it. Exactly
+ * one carrier per CPU is awake: the owner. A switch between threads of one address space exchanges
+ * stacks; a switch to another address space hands the CPU to that one's carrier and goes to sleep.
+ * Address space 0 is the first process: it never holds workload memory, and blank processes are
+ * forked from it.
  *
- * Private to each host process: carrier stacks and signal stacks (a fork copies them; a child that ran on a shared stack would
- * tread on its parent's frames).
+ * Private to each host process: carrier stacks and signal stacks (a fork copies them; a child that
+ * ran on a shared stack would tread on its parent's frames).
  */
 #ifndef CELLA_HAL_PROCESS_H
 #define CELLA_HAL_PROCESS_H
@@ -29,8 +31,9 @@ enum {
 #define CARRIER_COMING (-1)
 
 struct carrier {
-    uint32_t go;  /* futex word: GO_* */
-    int32_t tid;  /* of the host thread; 0: there is none yet, CARRIER_COMING: being made. Also a futex word for whoever waits for it */
+    uint32_t go; /* futex word: GO_* */
+    int32_t tid; /* of the host thread; 0: there is none yet, CARRIER_COMING: being made. Also a
+                    futex word for whoever waits for it */
     uint32_t cpu;
     bool timer_armed;
     uint64_t resume_rsp;
@@ -41,9 +44,9 @@ struct carrier {
 struct hal_as {
     struct list link; /* pool of blank ones, or the graveyard */
     int32_t pid;
-    uint32_t users;   /* CPUs whose current address space this is */
-    bool dying;       /* the last CPU to leave ends the process */
-    bool wipe;        /* workload memory is to be dropped before the next use */
+    uint32_t users; /* CPUs whose current address space this is */
+    bool dying;     /* the last CPU to leave ends the process */
+    bool wipe;      /* workload memory is to be dropped before the next use */
     uint64_t spawn_mask[HAL_MAX_CPUS / 64];
     struct carrier carrier[];
 };
@@ -65,17 +68,21 @@ static inline char *carrier_stack_top(unsigned cpu)
 
 /* ---- gate ---- */
 long host_syscall(long nr, long a, long b, long c, long d, long e, long f);
-#define HOST6(nr, a, b, c, d, e, f) host_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define HOST6(nr, a, b, c, d, e, f)                                                                \
+    host_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define HOST4(nr, a, b, c, d) HOST6(nr, a, b, c, d, 0, 0)
 #define HOST3(nr, a, b, c) HOST6(nr, a, b, c, 0, 0, 0)
 #define HOST2(nr, a, b) HOST6(nr, a, b, 0, 0, 0, 0)
 #define HOST1(nr, a) HOST6(nr, a, 0, 0, 0, 0, 0)
 #define HOST0(nr) HOST6(nr, 0, 0, 0, 0, 0, 0)
-long carrier_clone(uint64_t flags, void *stack_top, int32_t *parent_tid, void (*fn)(void *), void *arg);
-void carrier_leave(struct hal_context *prev, struct hal_context *next, void *stack_top, void (*fn)(void *), struct carrier *to);
+long carrier_clone(uint64_t flags, void *stack_top, int32_t *parent_tid, void (*fn)(void *),
+                   void *arg);
+void carrier_leave(struct hal_context *prev, struct hal_context *next, void *stack_top,
+                   void (*fn)(void *), struct carrier *to);
 void carrier_resume(uint64_t rsp) __attribute__((noreturn));
 void gate_sigreturn(void);
-extern const char gate_syscall_end[], runtime_text_begin[], runtime_text_end[], runtime_data_begin[], runtime_bss_begin[], runtime_data_end[];
+extern const char gate_syscall_end[], runtime_text_begin[], runtime_text_end[],
+    runtime_data_begin[], runtime_bss_begin[], runtime_data_end[];
 
 int futex_wait_host(uint32_t *word, uint32_t value, uint64_t timeout_ns); /* UINT64_MAX: none */
 void futex_wake_host(uint32_t *word, int n);
@@ -92,7 +99,7 @@ void signals_init(void);
 void signals_thread_init(unsigned cpu); /* signal stack of the calling host thread */
 void carrier_arm_timer(struct carrier *c);
 void carrier_pin(unsigned cpu); /* the calling host thread is CPU `cpu`'s */
-void wall_raise(void); /* Landlock and the seccomp filter; no way back */
+void wall_raise(void);          /* Landlock and the seccomp filter; no way back */
 struct cella_host_window *host_window(void);
 
 void arch_call_on_stack(void *arg, void (*fn)(void *), void *stack_top);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's signals are this HAL's interrupts and traps; the workload never sees one. All run on the carrier's private signal stack with
- * nothing blocked, and a signal that met workload code never returns through the host: its frame is copied to the thread's kernel stack,
- * the extended state is loaded back into the CPU, and the kernel goes on there.
+ * The host's signals are this HAL's interrupts and traps; the workload never sees one. All run on
+ * the carrier's private signal stack with nothing blocked, and a signal that met workload code
+ * never returns through the host: its frame is copied to the thread's kernel stack, the extended
+ * state is loaded back into the CPU, and the kernel goes on there.
  */
 #include "arch/x86_64/regs.h"
 #include "base/printk.h"
@@ -31,12 +32,8 @@ static void enter_kernel(void *arg)
     struct entry e = *(struct entry *)arg;
     struct carrier *c = this_carrier();
     switch (e.kind) {
-    case ENTRY_SYSCALL:
-        kernel_syscall(e.regs, true);
-        break;
-    case ENTRY_FAULT:
-        kernel_fault(e.regs, &e.fault);
-        break;
+    case ENTRY_SYSCALL: kernel_syscall(e.regs, true); break;
+    case ENTRY_FAULT: kernel_fault(e.regs, &e.fault); break;
     case ENTRY_TICK:
         for (size_t i = 0; i < ARRAY_LEN(c->as->spawn_mask); i++)
             if (READ_ONCE(c->as->spawn_mask[i]))
@@ -100,8 +97,11 @@ static void kernel_interrupted(int sig, const struct h_siginfo *info, struct h_u
             return;
         }
     }
-    panic("signal %d in the kernel: rip %lx address %lx (cr2 %lx error %lx) rsp %lx rdi %lx rax %lx; thread %d %s", sig, uc->rip, info->addr, uc->cr2, uc->err,
-          uc->rsp, uc->rdi, uc->rax, this_cpu()->thread ? this_cpu()->thread->tid : -1, this_cpu()->thread ? this_cpu()->thread->comm : "");
+    panic("signal %d in the kernel: rip %lx address %lx (cr2 %lx error %lx) rsp %lx rdi %lx rax "
+          "%lx; thread %d %s",
+          sig, uc->rip, info->addr, uc->cr2, uc->err, uc->rsp, uc->rdi, uc->rax,
+          this_cpu()->thread ? this_cpu()->thread->tid : -1,
+          this_cpu()->thread ? this_cpu()->thread->comm : "");
 }
 
 static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
@@ -116,14 +116,16 @@ static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
     WRITE_ONCE(cpu->in_user, 0);
     struct thread *t = cpu->thread;
     if (unlikely(!t->mm))
-        panic("signal %d outside of the kernel, and no workload runs: rip %lx address %lx rsp %lx; CPU %u thread %d %s", sig, uc->rip, info->addr, uc->rsp,
-              cpu->id, t->tid, t->comm);
+        panic("signal %d outside of the kernel, and no workload runs: rip %lx address %lx rsp %lx; "
+              "CPU %u thread %d %s",
+              sig, uc->rip, info->addr, uc->rsp, cpu->id, t->tid, t->comm);
     struct entry e = {.regs = thread_regs(t)};
     copy_frame(e.regs, uc);
     switch (sig) {
     case H_SIGSYS:
         if (info->arch != AUDIT_ARCH_X86_64) {
-            /* INT 0x80 and SYSENTER: 32-bit calls do not exist here; as on a kernel without them. */
+            /* INT 0x80 and SYSENTER: 32-bit calls do not exist here; as on a kernel without them.
+             */
             e.kind = ENTRY_FAULT;
             e.fault = (struct hal_fault){.trap_nr = 13};
             break;
@@ -143,10 +145,12 @@ static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
         break;
     default:
         e.kind = ENTRY_FAULT;
-        e.fault = (struct hal_fault){(uint32_t)uc->trapno, (uint32_t)uc->err, uc->trapno == 14 ? uc->cr2 : info->addr};
+        e.fault = (struct hal_fault){(uint32_t)uc->trapno, (uint32_t)uc->err,
+                                     uc->trapno == 14 ? uc->cr2 : info->addr};
         break;
     }
-    /* Signal delivery has reset the extended state; the workload's is in the frame, in the standard format. */
+    /* Signal delivery has reset the extended state; the workload's is in the frame, in the standard
+     * format. */
     if (uc->fpstate)
         arch_xstate_restore(uc->fpstate);
     arch_jump_on_stack(&e, enter_kernel, (char *)((uint64_t)e.regs & ~15ull));
@@ -161,13 +165,17 @@ void signals_thread_init(unsigned cpu)
 
 void signals_init(void)
 {
-    static const int caught[] = {H_SIGSYS, H_SIGSEGV, H_SIGBUS, H_SIGFPE, H_SIGILL, H_SIGTRAP, H_SIGTICK, H_SIGKICK};
+    static const int caught[] = {H_SIGSYS, H_SIGSEGV, H_SIGBUS,  H_SIGFPE,
+                                 H_SIGILL, H_SIGTRAP, H_SIGTICK, H_SIGKICK};
     for (size_t i = 0; i < ARRAY_LEN(caught); i++) {
-        struct h_sigaction sa = {signal_handler, H_SA_SIGINFO | H_SA_ONSTACK | H_SA_NODEFER | H_SA_RESTORER, gate_sigreturn, 0};
+        struct h_sigaction sa = {signal_handler,
+                                 H_SA_SIGINFO | H_SA_ONSTACK | H_SA_NODEFER | H_SA_RESTORER,
+                                 gate_sigreturn, 0};
         if (HOST4(HOST_rt_sigaction, caught[i], &sa, NULL, 8) < 0)
             panic("the host refuses a signal handler");
     }
     /* Children are host processes that end on their own; nobody waits for them. */
-    struct h_sigaction ignore = {(void (*)(int, void *, void *))1, H_SA_RESTORER | H_SA_NOCLDWAIT, gate_sigreturn, 0};
+    struct h_sigaction ignore = {(void (*)(int, void *, void *))1, H_SA_RESTORER | H_SA_NOCLDWAIT,
+                                 gate_sigreturn, 0};
     HOST4(HOST_rt_sigaction, H_SIGCHLD, &ignore, NULL, 8);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of host calls of the process keep, as data: the filter and docs/host-calls.md are made from it. */
+/* The list of host calls of the process keep, as data: the filter and docs/host-calls.md are made
+ * from it. */
 #ifndef CELLA_HAL_PROCESS_WALL_H
 #define CELLA_HAL_PROCESS_WALL_H
 

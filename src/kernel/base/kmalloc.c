@@ -2,13 +2,15 @@
 /*
  * Kernel memory allocators.
  *
- * The window is cut in two. The lower part is the heap: pages handed out by a buddy allocator whose state stands in a byte
- * per page; it grows upwards, so that what is in use stays compact (after a fork the host faults the heap
- * in again, 64 KiB at a time). Slabs take 32 KiB from it and cut them into objects of one size class. The upper part
- * is address space for page caches: ranges by a first-fit free tree, backed by nothing until touched.
+ * The window is cut in two. The lower part is the heap: pages handed out by a buddy allocator whose
+ * state stands in a byte per page; it grows upwards, so that what is in use stays compact (after a
+ * fork the host faults the heap in again, 64 KiB at a time). Slabs take 32 KiB from it and cut them
+ * into objects of one size class. The upper part is address space for page caches: ranges by a
+ * first-fit free tree, backed by nothing until touched.
  *
- * A slab is found from an object by the page's owner entry. Big objects (over 16 KiB) are buddy blocks.
- * One spinlock per size class, one for the buddy, one for the ranges; order: class -> buddy.
+ * A slab is found from an object by the page's owner entry. Big objects (over 16 KiB) are buddy
+ * blocks. One spinlock per size class, one for the buddy, one for the ranges; order: class ->
+ * buddy.
  */
 #include "base/kmalloc.h"
 
@@ -25,16 +27,24 @@
 #define MAX_ORDER 12 /* 16 MiB */
 
 /* Page states: free block heads carry their order, all else is inside or allocated. */
-enum { PG_INSIDE = 0, PG_FREE = 0x40, PG_USED = 0x80, PG_SLAB = 0xc0, PG_KIND = 0xc0, PG_ORDER = 0x3f };
+enum {
+    PG_INSIDE = 0,
+    PG_FREE = 0x40,
+    PG_USED = 0x80,
+    PG_SLAB = 0xc0,
+    PG_KIND = 0xc0,
+    PG_ORDER = 0x3f
+};
 
 static char *heap;
-static uint8_t *page_state;  /* one byte per page; for PG_SLAB heads and insides: see slab_of */
-static uint64_t heap_top;    /* pages that were ever handed to the buddy */
-static uint64_t heap_used;   /* pages */
+static uint8_t *page_state; /* one byte per page; for PG_SLAB heads and insides: see slab_of */
+static uint64_t heap_top;   /* pages that were ever handed to the buddy */
+static uint64_t heap_used;  /* pages */
 static struct list free_area[MAX_ORDER + 1];
 static spinlock_t buddy_lock = SPINLOCK_INIT;
 
-/* In the unit tests the sanitizer learns what nobody owns: free objects, free blocks, and the room behind what was asked for. */
+/* In the unit tests the sanitizer learns what nobody owns: free objects, free blocks, and the room
+ * behind what was asked for. */
 #ifdef __SANITIZE_ADDRESS__
 void __asan_poison_memory_region(const volatile void *p, size_t n);
 void __asan_unpoison_memory_region(const volatile void *p, size_t n);
@@ -63,7 +73,8 @@ static void buddy_add(uint64_t i, unsigned order)
     list_add((struct list *)page_address(i), &free_area[order]);
 }
 
-/* Free blocks of this order and above give their pages back to the host: small ones are about to be used again. */
+/* Free blocks of this order and above give their pages back to the host: small ones are about to be
+ * used again. */
 #define DISCARD_ORDER 6
 
 static void buddy_free(uint64_t i, unsigned order)
@@ -145,7 +156,8 @@ void *kpages_alloc(size_t nr_pages)
     unsigned order = order_for(nr_pages);
     void *p = block_alloc(order, PG_USED);
     if (p)
-        poison((char *)p + (nr_pages << PAGE_SHIFT), (PAGE_SIZE << order) - (nr_pages << PAGE_SHIFT));
+        poison((char *)p + (nr_pages << PAGE_SHIFT),
+               (PAGE_SIZE << order) - (nr_pages << PAGE_SHIFT));
     return p;
 }
 
@@ -162,7 +174,8 @@ void kpages_free(void *p, size_t nr_pages)
 #define SLAB_ORDER 3
 #define SLAB_BYTES (PAGE_SIZE << SLAB_ORDER)
 
-static const uint16_t class_size[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
+static const uint16_t class_size[] = {16,  32,  48,   64,   96,   128,  192,  256, 384,
+                                      512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
 #define NR_CLASSES ARRAY_LEN(class_size)
 #define SMALL_MAX 8192u
 
@@ -194,7 +207,7 @@ static struct slab *slab_new(unsigned class)
     struct slab *s = (struct slab *)mem;
     size_t size = class_size[class];
     size_t first = size >= PAGE_SIZE ? PAGE_SIZE : ALIGN_UP(sizeof(*s), 64);
-    s->class = (uint16_t)class;
+    s->class = (uint16_t) class;
     s->in_use = 0;
     s->total = (uint16_t)((SLAB_BYTES - first) / size);
     s->free = NULL;
@@ -311,7 +324,8 @@ static void kva_insert(struct kva_free *f)
     struct rb_node **link = &kva_tree.node, *parent = NULL;
     while (*link) {
         parent = *link;
-        link = f->start < rb_entry(parent, struct kva_free, by_addr)->start ? &parent->left : &parent->right;
+        link = f->start < rb_entry(parent, struct kva_free, by_addr)->start ? &parent->left
+                                                                            : &parent->right;
     }
     rb_link(&f->by_addr, parent, link);
     rb_insert_fixup(&kva_tree, &f->by_addr);

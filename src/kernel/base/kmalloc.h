@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel memory. All of it lies in the window that the HAL maps at one address into every address space.
+ * Kernel memory. All of it lies in the window that the HAL maps at one address into every address
+ * space.
  *
  *   kmalloc     small objects, from power-of-two slabs; up to 1 MiB
  *   kpages      whole pages, for kernel stacks and tables
- *   kva         virtual ranges of the window for page caches: sparse, pages appear when touched, zeroed
+ *   kva         virtual ranges of the window for page caches: sparse, pages appear when touched,
+ * zeroed
  *
- * All functions may be called under a spinlock; none sleeps. Memory is zeroed only where the name says so.
+ * All functions may be called under a spinlock; none sleeps. Memory is zeroed only where the name
+ * says so.
  */
 #ifndef CELLA_KERNEL_BASE_KMALLOC_H
 #define CELLA_KERNEL_BASE_KMALLOC_H
@@ -24,7 +27,8 @@ char *kstrndup(const char *s, size_t n);
 void *kpages_alloc(size_t nr_pages); /* contents undefined */
 void kpages_free(void *p, size_t nr_pages);
 
-/* Reserves `size` bytes (rounded up to pages) of the window; reads as zeros. NULL when the window is exhausted. */
+/* Reserves `size` bytes (rounded up to pages) of the window; reads as zeros. NULL when the window
+ * is exhausted. */
 void *kva_reserve(size_t size);
 /* Gives the range back; its pages are returned to the host. */
 void kva_release(void *p, size_t size);

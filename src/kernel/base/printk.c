@@ -30,7 +30,8 @@ static void put_padded(struct out *o, const char *s, size_t n, int width, bool l
             put(o, ' ');
 }
 
-static void put_number(struct out *o, uint64_t v, bool negative, unsigned base, bool upper, int width, int precision, bool left, bool zero)
+static void put_number(struct out *o, uint64_t v, bool negative, unsigned base, bool upper,
+                       int width, int precision, bool left, bool zero)
 {
     char tmp[24]; /* 64 bits in octal */
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
@@ -91,7 +92,8 @@ int k_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
         case 'd':
         case 'i': {
             int64_t v = length > 0 ? va_arg(ap, long) : va_arg(ap, int);
-            put_number(&o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, 10, false, width, precision, left, zero);
+            put_number(&o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, 10, false, width,
+                       precision, left, zero);
             break;
         }
         case 'u':
@@ -121,11 +123,8 @@ int k_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
             put_padded(&o, s, n, width, left, ' ');
             break;
         }
-        case '%':
-            put(&o, '%');
-            break;
-        default:
-            panic("printk: format '%c' is not known", *fmt);
+        case '%': put(&o, '%'); break;
+        default: panic("printk: format '%c' is not known", *fmt);
         }
     }
     if (size)

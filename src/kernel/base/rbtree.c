@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Red-black tree; Cormen, Leiserson, Rivest, Stein: Introduction to Algorithms, chapter 13, with NULL leaves. */
+/* Red-black tree; Cormen, Leiserson, Rivest, Stein: Introduction to Algorithms, chapter 13, with
+ * NULL leaves. */
 #include "base/rbtree.h"
 
-static void replace_child(struct rb_root *root, struct rb_node *parent, struct rb_node *old, struct rb_node *new)
+static void replace_child(struct rb_root *root, struct rb_node *parent, struct rb_node *old,
+                          struct rb_node *new)
 {
     if (!parent)
         root->node = new;

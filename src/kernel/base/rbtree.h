@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Intrusive red-black tree. The user walks the tree to find the place of a new node, links it and rebalances:
+ * Intrusive red-black tree. The user walks the tree to find the place of a new node, links it and
+ * rebalances:
  *
  *     struct rb_node **link = &root->node, *parent = NULL;
  *     while (*link) { parent = *link; link = less(new, parent) ? &parent->left : &parent->right; }
@@ -21,7 +22,10 @@ struct rb_root {
     struct rb_node *node;
 };
 
-#define RB_ROOT_INIT {NULL}
+#define RB_ROOT_INIT                                                                               \
+    {                                                                                              \
+        NULL                                                                                       \
+    }
 #define rb_entry(ptr, type, member) container_of(ptr, type, member)
 
 static inline void rb_link(struct rb_node *n, struct rb_node *parent, struct rb_node **link)

@@ -4,7 +4,8 @@
 #include "arch/x86_64/cpu.h"
 #include "hal.h"
 
-/* Rounds of PAUSE before the host is asked to run somebody else: about the length of the longest section under a lock. */
+/* Rounds of PAUSE before the host is asked to run somebody else: about the length of the longest
+ * section under a lock. */
 #define SPIN_ROUNDS 400
 
 void spin_lock_contended(spinlock_t *l)

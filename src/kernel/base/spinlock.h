@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spinlocks. Kernel code is never preempted by its own scheduler, but the host may take a virtual CPU away at any
- * moment, so a waiter that spins long gives its host time slice up (hal_cpu_yield). A spinlock is never held
- * over anything that may sleep: no copy to or from user memory, no allocation with KM_SLEEP, no schedule().
+ * Spinlocks. Kernel code is never preempted by its own scheduler, but the host may take a virtual
+ * CPU away at any moment, so a waiter that spins long gives its host time slice up (hal_cpu_yield).
+ * A spinlock is never held over anything that may sleep: no copy to or from user memory, no
+ * allocation with KM_SLEEP, no schedule().
  */
 #ifndef CELLA_KERNEL_BASE_SPINLOCK_H
 #define CELLA_KERNEL_BASE_SPINLOCK_H
@@ -13,7 +14,10 @@ typedef struct spinlock {
     uint32_t locked;
 } spinlock_t;
 
-#define SPINLOCK_INIT {0}
+#define SPINLOCK_INIT                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 void spin_lock_contended(spinlock_t *l);
 

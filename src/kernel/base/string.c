@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * String functions. Block moves use the CPU's string instructions, which are fast on everything with ERMS and touch
- * no vector register (those hold the workload's state).
+ * String functions. Block moves use the CPU's string instructions, which are fast on everything
+ * with ERMS and touch no vector register (those hold the workload's state).
  */
 #include "base/string.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The few string functions that the kernel needs; memcpy and friends because the compiler calls them. */
+/* The few string functions that the kernel needs; memcpy and friends because the compiler calls
+ * them. */
 #ifndef CELLA_KERNEL_BASE_STRING_H
 #define CELLA_KERNEL_BASE_STRING_H
 

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An address in the workload's half of an address space. An integer on purpose: it cannot be dereferenced by
- * accident; base/usercopy.h moves bytes. */
+/* An address in the workload's half of an address space. An integer on purpose: it cannot be
+ * dereferenced by accident; base/usercopy.h moves bytes. */
 typedef uint64_t uaddr_t;
 
 typedef int64_t loff_t_k; /* file offset in bytes */
@@ -31,10 +31,10 @@ typedef uint64_t ktime_t; /* nanoseconds of CLOCK_MONOTONIC; KTIME_NEVER is "no 
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define ALIGN_UP(x, a) (((x) + ((a) - 1)) & ~((__typeof__(x))(a) - 1))
-#define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a) - 1))
+#define ALIGN_UP(x, a) (((x) + ((a)-1)) & ~((__typeof__(x))(a)-1))
+#define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
 #define PAGE_ALIGN(x) ALIGN_UP((uint64_t)(x), PAGE_SIZE)
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 /* Nested uses get names of their own, so that -Wshadow has nothing to say. */

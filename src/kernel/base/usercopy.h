@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving bytes between kernel and workload memory. The address is checked against the user range, the copy runs under
- * a fault fixup; a page that is not there yet is brought in (which may sleep) and the copy goes on. Never call these
- * with a spinlock held. They are the only way in which the kernel touches workload memory.
+ * Moving bytes between kernel and workload memory. The address is checked against the user range,
+ * the copy runs under a fault fixup; a page that is not there yet is brought in (which may sleep)
+ * and the copy goes on. Never call these with a spinlock held. They are the only way in which the
+ * kernel touches workload memory.
  */
 #ifndef CELLA_KERNEL_BASE_USERCOPY_H
 #define CELLA_KERNEL_BASE_USERCOPY_H
@@ -25,8 +26,8 @@ int __must_check clear_user(uaddr_t dst, size_t n);
 /* Number of bytes that were NOT copied (0: all). For reads and writes that return short counts. */
 size_t copy_from_user_partial(void *dst, uaddr_t src, size_t n);
 size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t n);
-/* Copies a NUL-terminated string into dst[size]. Its length without the NUL, -EFAULT, or -ENAMETOOLONG when
- * no NUL is found within size bytes. */
+/* Copies a NUL-terminated string into dst[size]. Its length without the NUL, -EFAULT, or
+ * -ENAMETOOLONG when no NUL is found within size bytes. */
 long strncpy_from_user(char *dst, uaddr_t src, size_t size);
 /* Length of a user string up to max; -EFAULT; max when there is no NUL within. */
 long strnlen_user(uaddr_t src, size_t max);
@@ -38,9 +39,9 @@ long strnlen_user(uaddr_t src, size_t max);
         copy_to_user((addr), &_v, sizeof(_v));                                                     \
     })
 
-/* Atomic operations on a 32-bit word of workload memory, aligned to 4, under the same fixup; for futexes. 0 or -EFAULT;
- * *old is the word before. These do NOT bring pages in (they may be called under a spinlock): on -EFAULT drop
- * the lock, call user_fault_in(), retry. */
+/* Atomic operations on a 32-bit word of workload memory, aligned to 4, under the same fixup; for
+ * futexes. 0 or -EFAULT; *old is the word before. These do NOT bring pages in (they may be called
+ * under a spinlock): on -EFAULT drop the lock, call user_fault_in(), retry. */
 int user_load32_atomic(uint32_t *old, uaddr_t addr);
 int user_cmpxchg32(uint32_t *old, uaddr_t addr, uint32_t expected, uint32_t desired);
 /* op: as FUTEX_OP_SET ADD OR ANDN XOR (0..4). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ChaCha20 (RFC 8439 section 2.3) as a generator: each refill makes blocks from the current key, of which the first 32 bytes become the
- * next key, so that what was given out cannot be computed from the state later. Fresh hardware entropy is mixed in every RESEED_BYTES.
+ * ChaCha20 (RFC 8439 section 2.3) as a generator: each refill makes blocks from the current key, of
+ * which the first 32 bytes become the next key, so that what was given out cannot be computed from
+ * the state later. Fresh hardware entropy is mixed in every RESEED_BYTES.
  */
 #include "crypto/drbg.h"
 

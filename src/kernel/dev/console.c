@@ -2,16 +2,18 @@
 /*
  * The launcher's standard streams as files of the keep.
  *
- * Input. The host is asked for input only when somebody wants some: a read asks for as much as it wants itself and can be
- * interrupted, which cancels the request; poll cannot wait, so a kernel thread asks on its behalf, and the request stays out
- * until there is input. At most one request is out (`fetching`), and only while the buffer is empty. What arrives goes into one buffer
- * that all readers share, so nothing is lost when the one who asked is gone.
+ * Input. The host is asked for input only when somebody wants some: a read asks for as much as it
+ * wants itself and can be interrupted, which cancels the request; poll cannot wait, so a kernel
+ * thread asks on its behalf, and the request stays out until there is input. At most one request is
+ * out (`fetching`), and only while the buffer is empty. What arrives goes into one buffer that all
+ * readers share, so nothing is lost when the one who asked is gone.
  *
  *   input.lock (spin)  fetching, eof, error, demand
- *   input.take (mutex) whoever takes bytes out of the buffer, from start to start + len; the one who fetches owns the buffer
- *                      while len is 0, and publishes len under input.lock
+ *   input.take (mutex) whoever takes bytes out of the buffer, from start to start + len; the one
+ * who fetches owns the buffer while len is 0, and publishes len under input.lock
  *
- * Output is synchronous, so that what is written to stdout and stderr appears in the order of the writes.
+ * Output is synchronous, so that what is written to stdout and stderr appears in the order of the
+ * writes.
  */
 #include "dev/console.h"
 
@@ -28,7 +30,8 @@
 #define CONSOLE_MAX_IO 65536u
 #define SMALL_WRITE 256u
 #define NR_STREAMS 3
-/* How long the first poll of an idle input waits for the host's answer, so that input that is there already is seen. */
+/* How long the first poll of an idle input waits for the host's answer, so that input that is there
+ * already is seen. */
 #define SETTLE_NS (1 * NSEC_PER_MSEC)
 
 struct stream {
@@ -66,7 +69,8 @@ static bool eof_is_final(void)
 /* Is there something that a read would return? */
 static bool input_ready(void)
 {
-    return __atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.eof) || READ_ONCE(input.error);
+    return __atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.eof) ||
+           READ_ONCE(input.error);
 }
 
 /* Claims the right to ask the host. */
@@ -80,14 +84,17 @@ static bool fetch_claim(void)
     return claimed;
 }
 
-/* Asks the host for up to `want` bytes, with the claim held, and gives it back. 0, or -ERESTARTSYS. */
+/* Asks the host for up to `want` bytes, with the claim held, and gives it back. 0, or -ERESTARTSYS.
+ */
 static int fetch(uint32_t want, int flags)
 {
     int64_t r = -ENOMEM;
     if (!input.buf)
         input.buf = kmalloc(CONSOLE_MAX_IO);
     if (input.buf) {
-        struct host_call c = {.op = CELLA_HOST_CONSOLE_READ, .recv = input.buf, .recv_max = k_min(want, CONSOLE_MAX_IO)};
+        struct host_call c = {.op = CELLA_HOST_CONSOLE_READ,
+                              .recv = input.buf,
+                              .recv_max = k_min(want, CONSOLE_MAX_IO)};
         r = host_call(&c, flags);
         if (r >= 0 && r != c.recv_len)
             r = -EIO;
@@ -147,11 +154,13 @@ static void fetch_in_background(void)
     }
     wake_all(&input.fetcher_q, 0);
     int r;
-    WAIT_EVENT(&input.q, input_ready(), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS), r);
+    WAIT_EVENT(&input.q, input_ready(), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS),
+               r);
     (void)r;
 }
 
-/* Moves what is buffered, or the end of input, or an error: bytes, 0, negative errno; -EAGAIN when there is none of these. */
+/* Moves what is buffered, or the end of input, or an error: bytes, 0, negative errno; -EAGAIN when
+ * there is none of these. */
 static int64_t take_input(struct uio *u)
 {
     mutex_lock(&input.take);
@@ -194,7 +203,8 @@ static int64_t console_read(struct file *f, struct uio *u, uint64_t *pos)
         if (fetch_claim())
             r = fetch((uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO), WAIT_INTERRUPTIBLE);
         else
-            WAIT_EVENT(&input.q, input_ready() || !READ_ONCE(input.fetching), WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
+            WAIT_EVENT(&input.q, input_ready() || !READ_ONCE(input.fetching), WAIT_INTERRUPTIBLE,
+                       KTIME_NEVER, r);
         if (r)
             return r;
     }
@@ -210,7 +220,8 @@ static uint64_t output_stream(const struct stream *s)
 
 static int64_t write_piece(const struct stream *s, const void *data, uint32_t n)
 {
-    struct host_call c = {.op = CELLA_HOST_CONSOLE_WRITE, .a = {output_stream(s)}, .send = data, .send_len = n};
+    struct host_call c = {
+        .op = CELLA_HOST_CONSOLE_WRITE, .a = {output_stream(s)}, .send = data, .send_len = n};
     /* Only a dying thread gives up: how much of a cancelled write went out is not known. */
     int64_t r = host_call(&c, WAIT_KILLABLE);
     if (r == -EPIPE)
@@ -269,7 +280,15 @@ static uint32_t console_poll(struct file *f, struct poll_table *pt)
     return mask;
 }
 
-enum { TCGETS_K = 0x5401, TCSETS_K = 0x5402, TCSETSW_K = 0x5403, TCSETSF_K = 0x5404, TCSBRK_K = 0x5409, TIOCGWINSZ_K = 0x5413, FIONREAD_K = 0x541b };
+enum {
+    TCGETS_K = 0x5401,
+    TCSETS_K = 0x5402,
+    TCSETSW_K = 0x5403,
+    TCSETSF_K = 0x5404,
+    TCSBRK_K = 0x5409,
+    TIOCGWINSZ_K = 0x5413,
+    FIONREAD_K = 0x541b
+};
 
 /* struct termios of the kernel */
 struct k_termios {
@@ -298,7 +317,8 @@ static int64_t tty_ioctl(unsigned cmd, uint64_t arg)
             return -EFAULT;
         return memcmp(&t, &plain_termios, sizeof(t)) ? -EINVAL : 0;
     }
-    case TCSBRK_K: return arg ? 0 : -EINVAL; /* drain: writes are synchronous; a break cannot be sent */
+    case TCSBRK_K:
+        return arg ? 0 : -EINVAL; /* drain: writes are synchronous; a break cannot be sent */
     case TIOCGWINSZ_K: {
         const uint16_t size[4] = {24, 80, 0, 0};
         return copy_to_user(arg, size, sizeof(size));
@@ -319,7 +339,8 @@ static int64_t console_ioctl(struct file *f, unsigned cmd, uint64_t arg)
 
 /* ---- opening ---- */
 
-/* A terminal is one device, whichever stream it is seen through; another stream goes one way only. */
+/* A terminal is one device, whichever stream it is seen through; another stream goes one way only.
+ */
 static uint32_t stream_modes(const struct stream *s)
 {
     if (s->tty && streams[0].tty && streams[1].tty)
@@ -338,7 +359,8 @@ static int console_open(struct inode *inode, struct file *f)
     return 0;
 }
 
-/* O_TRUNC, as the shell's ">/dev/stderr" has it, leaves a stream as it is, also one that is a file at the host. */
+/* O_TRUNC, as the shell's ">/dev/stderr" has it, leaves a stream as it is, also one that is a file
+ * at the host. */
 static int console_setattr(struct inode *inode, const struct iattr *attr)
 {
     if ((attr->valid & ATTR_SIZE) && attr->size)
@@ -385,7 +407,8 @@ void console_init(const uint32_t mode[3], uint32_t is_tty)
     wait_queue_init(&input.fetcher_q);
     for (int i = 0; i < NR_STREAMS; i++) {
         uint32_t type = mode[i] & S_IFMT_K;
-        bool known = type == S_IFREG_K || type == S_IFCHR_K || type == S_IFIFO_K || type == S_IFSOCK_K;
+        bool known =
+            type == S_IFREG_K || type == S_IFCHR_K || type == S_IFIFO_K || type == S_IFSOCK_K;
         streams[i] = (struct stream){
             .nr = i,
             .mode = known ? type | (mode[i] & 0777) : S_IFIFO_K | 0600,
@@ -431,6 +454,8 @@ struct file *console_file(int nr)
     else
         k_snprintf(name, sizeof(name), "launcher:[%s]", names[nr]);
     const uint32_t modes = stream_modes(s);
-    const uint32_t access = modes == FMODE_READ ? O_RDONLY_K : modes == FMODE_WRITE ? O_WRONLY_K : O_RDWR_K;
+    const uint32_t access = modes == FMODE_READ    ? O_RDONLY_K
+                            : modes == FMODE_WRITE ? O_WRONLY_K
+                                                   : O_RDWR_K;
     return file_new_anon_on(inode, name, inode->fops, s, access, modes | FMODE_STREAM);
 }

@@ -2,13 +2,16 @@
 /*
  * The keep's end of the host ABI.
  *
- * A slot and a piece of the data area belong to a call from submission to completion. What the host may have written is read once into kernel
- * memory and then judged: a completion must name a slot in flight, lengths must lie within what was asked. A reply to a slot that is not in flight is
+ * A slot and a piece of the data area belong to a call from submission to completion. What the host
+ * may have written is read once into kernel memory and then judged: a completion must name a slot
+ * in flight, lengths must lie within what was asked. A reply to a slot that is not in flight is
  * dropped and counted.
  *
- * Data area: DATA_CHUNKS pieces of one CELLA_HOST_MAX_IO each, and small pieces for calls without bulk data: the first chunk is cut into a page per slot.
+ * Data area: DATA_CHUNKS pieces of one CELLA_HOST_MAX_IO each, and small pieces for calls without
+ * bulk data: the first chunk is cut into a page per slot.
  *
- * Locks: ring_lock (spin) guards slots, free lists and the producer side of sq; poll_lock (trylock) the consumer side of cq.
+ * Locks: ring_lock (spin) guards slots, free lists and the producer side of sq; poll_lock (trylock)
+ * the consumer side of cq.
  */
 #include "dev/host_ring.h"
 
@@ -20,7 +23,8 @@
 #include "proc/cpus.h"
 #include "proc/task.h"
 
-#define SMALL_SIZE 8192u /* every slot owns this much of the data area: names, stat, small reads */
+#define SMALL_SIZE 8192u /* every slot owns this much of the data area: names, stat, small reads   \
+                          */
 #define LARGE_SIZE CELLA_HOST_MAX_IO
 #define LARGE_BASE (CELLA_HOST_SLOTS * SMALL_SIZE)
 #define NR_LARGE ((CELLA_HOST_DATA_SIZE - LARGE_BASE) / LARGE_SIZE)
@@ -36,7 +40,8 @@ static uint32_t large_of[CELLA_HOST_SLOTS]; /* large piece + 1, 0: the slot's sm
 static uint32_t sq_tail, cq_head;           /* our copies; the shared ones are only published */
 static uint32_t free_slots[NR_CALL_SLOTS], nr_free_slots;
 static uint32_t free_large[NR_LARGE], nr_free_large;
-static spinlock_t ring_lock = SPINLOCK_INIT, poll_lock = SPINLOCK_INIT, emergency_lock = SPINLOCK_INIT;
+static spinlock_t ring_lock = SPINLOCK_INIT, poll_lock = SPINLOCK_INIT,
+                  emergency_lock = SPINLOCK_INIT;
 static struct wait_queue slot_wait;
 static bool emergency_done;
 struct host_op_count host_op_counts[CELLA_HOST_NR_OPS];
@@ -48,7 +53,8 @@ int host_ring_init(void)
     size_t size;
     hal_host_window(&base, &size);
     struct cella_host_window *w = base;
-    if (READ_ONCE(w->magic) != CELLA_HOST_ABI_MAGIC || READ_ONCE(w->version) != CELLA_HOST_ABI_VERSION)
+    if (READ_ONCE(w->magic) != CELLA_HOST_ABI_MAGIC ||
+        READ_ONCE(w->version) != CELLA_HOST_ABI_VERSION)
         return -EINVAL;
     data_area = (char *)base + PAGE_ALIGN(sizeof(*w));
     for (uint32_t i = 0; i < NR_CALL_SLOTS; i++)
@@ -100,7 +106,10 @@ static void release_slot(uint32_t slot)
 static void submit(struct host_call *c, uint32_t data_len)
 {
     struct cella_host_slot *s = &window->slots[c->slot];
-    s->req = (struct cella_host_request){.op = c->op, .data_off = slot_data_off((uint32_t)c->slot), .data_len = data_len, .a = {c->a[0], c->a[1], c->a[2], c->a[3]}};
+    s->req = (struct cella_host_request){.op = c->op,
+                                         .data_off = slot_data_off((uint32_t)c->slot),
+                                         .data_len = data_len,
+                                         .a = {c->a[0], c->a[1], c->a[2], c->a[3]}};
     spin_lock(&ring_lock);
     in_flight[c->slot] = c;
     publish((uint32_t)c->slot);
@@ -134,15 +143,18 @@ int64_t host_call(struct host_call *c, int flags)
     if (c->send2_len)
         memcpy(data + c->send_len, c->send2, c->send2_len);
     submit(c, need);
-    WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), flags & ~WAIT_EXCLUSIVE, KTIME_NEVER, r);
+    WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), flags & ~WAIT_EXCLUSIVE,
+               KTIME_NEVER, r);
     if (r) {
         cancel(c);
         int again;
-        WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), WAIT_UNINTERRUPTIBLE, KTIME_NEVER, again);
+        WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), WAIT_UNINTERRUPTIBLE,
+                   KTIME_NEVER, again);
     }
     /* c->result and c->recv_len were copied from the slot once, by the poller. */
     int64_t result = c->result;
-    /* The kernel's own codes above (ERESTARTSYS...) are not the host's to give, nor is an interruption that nobody asked for. */
+    /* The kernel's own codes above (ERESTARTSYS...) are not the host's to give, nor is an
+     * interruption that nobody asked for. */
     if (result < -HOST_ERRNO_MAX || (result == -EINTR && r == 0))
         result = -EIO;
     if (c->recv_len > c->recv_max) {
@@ -162,7 +174,11 @@ static void host_events(uint32_t events)
     static const struct {
         uint32_t bit;
         int sig;
-    } map[] = {{CELLA_HOST_EVENT_HUP, SIGHUP}, {CELLA_HOST_EVENT_INT, SIGINT}, {CELLA_HOST_EVENT_TERM, SIGTERM}, {CELLA_HOST_EVENT_QUIT, SIGQUIT}, {CELLA_HOST_EVENT_WINCH, SIGWINCH}};
+    } map[] = {{CELLA_HOST_EVENT_HUP, SIGHUP},
+               {CELLA_HOST_EVENT_INT, SIGINT},
+               {CELLA_HOST_EVENT_TERM, SIGTERM},
+               {CELLA_HOST_EVENT_QUIT, SIGQUIT},
+               {CELLA_HOST_EVENT_WINCH, SIGWINCH}};
     for (size_t i = 0; i < ARRAY_LEN(map); i++)
         if ((events & map[i].bit) && init_process)
             signal_kill_process(init_process, map[i].sig);
@@ -174,12 +190,15 @@ bool host_ring_poll(void)
         return false;
     unsigned cpu = this_cpu()->id;
     WRITE_ONCE(window->cpu_beat[cpu], window->cpu_beat[cpu] + 1);
-    if (likely(__atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) == READ_ONCE(cq_head) && !READ_ONCE(window->events)))
+    if (likely(__atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) == READ_ONCE(cq_head) &&
+               !READ_ONCE(window->events)))
         return false;
     if (!spin_trylock(&poll_lock))
         return false;
     bool any = false;
-    for (uint32_t n = 0; n < CELLA_HOST_SLOTS && __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) != cq_head; n++) {
+    for (uint32_t n = 0;
+         n < CELLA_HOST_SLOTS && __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) != cq_head;
+         n++) {
         uint32_t slot = READ_ONCE(window->cq.entry[cq_head % CELLA_HOST_SLOTS]);
         cq_head++;
         any = true;
@@ -200,16 +219,18 @@ bool host_ring_poll(void)
         spin_unlock(&ring_lock);
         if (!c)
             continue;
-        /* After `done` the caller may return and c be gone: the wake-up happens under the queue's lock, which the caller takes before it leaves. */
+        /* After `done` the caller may return and c be gone: the wake-up happens under the queue's
+         * lock, which the caller takes before it leaves. */
         spin_lock(&c->q.lock);
         __atomic_store_n(&c->done, true, __ATOMIC_RELEASE);
         struct waiter *w;
-        list_for_each(w, &c->q.waiters, link)
+        list_for_each (w, &c->q.waiters, link)
             w->wake(w, 0);
         spin_unlock(&c->q.lock);
     }
     __atomic_store_n(&window->cq.head, cq_head, __ATOMIC_RELEASE);
-    uint32_t events = READ_ONCE(window->events) ? __atomic_exchange_n(&window->events, 0, __ATOMIC_ACQ_REL) : 0;
+    uint32_t events =
+        READ_ONCE(window->events) ? __atomic_exchange_n(&window->events, 0, __ATOMIC_ACQ_REL) : 0;
     spin_unlock(&poll_lock);
     if (events)
         host_events(events);
@@ -223,7 +244,11 @@ void host_ring_emergency(const char *text, size_t len)
     spin_lock(&emergency_lock);
     len = k_min(len, (size_t)SMALL_SIZE);
     memcpy(data_area + EMERGENCY_SLOT * SMALL_SIZE, text, len);
-    window->slots[EMERGENCY_SLOT].req = (struct cella_host_request){.op = CELLA_HOST_CONSOLE_WRITE, .data_off = EMERGENCY_SLOT * SMALL_SIZE, .data_len = (uint32_t)len, .a = {3}};
+    window->slots[EMERGENCY_SLOT].req =
+        (struct cella_host_request){.op = CELLA_HOST_CONSOLE_WRITE,
+                                    .data_off = EMERGENCY_SLOT * SMALL_SIZE,
+                                    .data_len = (uint32_t)len,
+                                    .a = {3}};
     emergency_done = false;
     spin_lock(&ring_lock);
     publish(EMERGENCY_SLOT);
@@ -241,7 +266,8 @@ void host_ring_exit(int wait_status)
 {
     if (!window)
         return;
-    window->slots[EXIT_SLOT].req = (struct cella_host_request){.op = CELLA_HOST_EXIT, .a = {(uint64_t)(uint32_t)wait_status}};
+    window->slots[EXIT_SLOT].req =
+        (struct cella_host_request){.op = CELLA_HOST_EXIT, .a = {(uint64_t)(uint32_t)wait_status}};
     spin_lock(&ring_lock);
     publish(EXIT_SLOT);
     spin_unlock(&ring_lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to the host. A thread fills a struct host_call, and sleeps until the reply is there; the CPU goes on with other
- * threads. Replies are copied once and checked; whoever runs the scheduler takes completions from the ring (host_ring_poll).
+ * Requests to the host. A thread fills a struct host_call, and sleeps until the reply is there; the
+ * CPU goes on with other threads. Replies are copied once and checked; whoever runs the scheduler
+ * takes completions from the ring (host_ring_poll).
  */
 #ifndef CELLA_KERNEL_DEV_HOST_RING_H
 #define CELLA_KERNEL_DEV_HOST_RING_H
@@ -13,12 +14,14 @@
 struct host_call {
     uint32_t op;
     uint64_t a[4];
-    /* Sent: copied into the shared data area before submission. NULL, 0: none. Two pieces are put one behind the other. */
+    /* Sent: copied into the shared data area before submission. NULL, 0: none. Two pieces are put
+     * one behind the other. */
     const void *send;
     uint32_t send_len;
     const void *send2;
     uint32_t send2_len;
-    /* Received: at most recv_max bytes copied out once, `recv_len` set to the count. recv_off: where in recv. */
+    /* Received: at most recv_max bytes copied out once, `recv_len` set to the count. recv_off:
+     * where in recv. */
     void *recv;
     uint32_t recv_max, recv_len;
     /* Internal. */
@@ -30,10 +33,13 @@ struct host_call {
 
 /* Attaches to the window; checks magic and version. Called once at boot. */
 int host_ring_init(void);
-/* Submits and waits. Result (>= 0) or negative errno from the host (those that Linux has); -EIO when the reply breaks the rules.
- * flags: WAIT_UNINTERRUPTIBLE, or WAIT_INTERRUPTIBLE / WAIT_KILLABLE: then the request is cancelled (CANCEL) and -ERESTARTSYS returned when a signal comes first. */
+/* Submits and waits. Result (>= 0) or negative errno from the host (those that Linux has); -EIO
+ * when the reply breaks the rules. flags: WAIT_UNINTERRUPTIBLE, or WAIT_INTERRUPTIBLE /
+ * WAIT_KILLABLE: then the request is cancelled (CANCEL) and -ERESTARTSYS returned when a signal
+ * comes first. */
 int64_t host_call(struct host_call *c, int flags);
-/* Takes completions and events; wakes their threads. Cheap when there is none. True when something was taken. */
+/* Takes completions and events; wakes their threads. Cheap when there is none. True when something
+ * was taken. */
 bool host_ring_poll(void);
 /* For hal_emergency_write and hal_exit: need no thread and no allocation. */
 void host_ring_emergency(const char *text, size_t len);

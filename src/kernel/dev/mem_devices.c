@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Character devices without hardware behind them: null, zero, full, random, urandom, and the names tty and console. None has state of
- * its own. Mappings of zero are the memory manager's, which makes them anonymous memory.
+ * Character devices without hardware behind them: null, zero, full, random, urandom, and the names
+ * tty and console. None has state of its own. Mappings of zero are the memory manager's, which
+ * makes them anonymous memory.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -12,7 +13,8 @@
 #include "fs/vfs.h"
 #include "proc/task.h"
 
-/* A long transfer looks up from its work after so many bytes: for signals, and for others who want the CPU. */
+/* A long transfer looks up from its work after so many bytes: for signals, and for others who want
+ * the CPU. */
 #define PIECE_BYTES 65536ull
 #define RANDOM_PIECE 256u
 
@@ -98,12 +100,13 @@ static int64_t random_read(struct file *f, struct uio *u, uint64_t *pos)
         }
     }
     memset(buf, 0, sizeof(buf));
-    __asm__ volatile("" ::"r"(buf) : "memory"); /* the clearing is wanted though nobody reads buf again */
+    __asm__ volatile("" ::"r"(buf)
+                     : "memory"); /* the clearing is wanted though nobody reads buf again */
     return fault && !total ? -EFAULT : (int64_t)total;
 }
 
-/* What is written would be mixed in without being counted as entropy; the generator takes entropy from the CPU alone, so it is only
- * checked to be readable. */
+/* What is written would be mixed in without being counted as entropy; the generator takes entropy
+ * from the CPU alone, so it is only checked to be readable. */
 static int64_t random_write(struct file *f, struct uio *u, uint64_t *pos)
 {
     uint8_t buf[RANDOM_PIECE];
@@ -132,7 +135,8 @@ static uint32_t random_poll(struct file *f, struct poll_table *pt)
     return POLLIN_K | POLLRDNORM_K;
 }
 
-/* <linux/random.h>. RNDADDTOENTCNT, RNDZAPENTCNT and the like change a count that does not exist here. */
+/* <linux/random.h>. RNDADDTOENTCNT, RNDZAPENTCNT and the like change a count that does not exist
+ * here. */
 enum { RNDGETENTCNT_K = 0x80045200, RNDADDENTROPY_K = 0x40085203, RNDRESEEDCRNG_K = 0x5207 };
 #define ENTROPY_BITS 256
 
@@ -160,7 +164,8 @@ static int tty_open(struct inode *inode, struct file *f)
     return -ENXIO;
 }
 
-/* Output of the console goes to the launcher's standard output, input comes from its standard input. */
+/* Output of the console goes to the launcher's standard output, input comes from its standard
+ * input. */
 static int console_device_open(struct inode *inode, struct file *f)
 {
     struct file *stream = console_file(1);
@@ -177,11 +182,17 @@ static int console_device_open(struct inode *inode, struct file *f)
 
 /* ---- numbers ---- */
 
-static const struct file_ops null_ops = {.read = null_read, .write = null_write, .lseek = null_lseek};
-static const struct file_ops zero_ops = {.read = zero_read, .write = null_write, .lseek = null_lseek};
-static const struct file_ops full_ops = {.read = zero_read, .write = full_write, .lseek = null_lseek};
-static const struct file_ops random_ops = {
-    .read = random_read, .write = random_write, .lseek = null_lseek, .poll = random_poll, .ioctl = random_ioctl};
+static const struct file_ops null_ops = {
+    .read = null_read, .write = null_write, .lseek = null_lseek};
+static const struct file_ops zero_ops = {
+    .read = zero_read, .write = null_write, .lseek = null_lseek};
+static const struct file_ops full_ops = {
+    .read = zero_read, .write = full_write, .lseek = null_lseek};
+static const struct file_ops random_ops = {.read = random_read,
+                                           .write = random_write,
+                                           .lseek = null_lseek,
+                                           .poll = random_poll,
+                                           .ioctl = random_ioctl};
 static const struct file_ops urandom_ops = {
     .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl};
 static const struct file_ops tty_ops = {.open = tty_open};

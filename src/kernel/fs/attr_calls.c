@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that change a file's attributes by name or descriptor: truncate, chmod, chown, utime and their kin; and access.
+ * Calls that change a file's attributes by name or descriptor: truncate, chmod, chown, utime and
+ * their kin; and access.
  *
- * Each finds a path, asks whether current may, and hands a struct iattr to the file system (vfs_setattr).
+ * Each finds a path, asks whether current may, and hands a struct iattr to the file system
+ * (vfs_setattr).
  */
 #include "base/string.h"
 #include "base/usercopy.h"
@@ -62,15 +64,17 @@ int64_t sys_ftruncate(int fd, int64_t size)
     struct file *f = fd_borrow(fd, &counted);
     if (!f)
         return -EBADF;
-    int err = S_ISREG_K(f->inode->mode) && (f->mode & FMODE_WRITE) ? vfs_truncate(f->inode, (uint64_t)size)
-                                                                   : -EINVAL;
+    int err = S_ISREG_K(f->inode->mode) && (f->mode & FMODE_WRITE)
+                  ? vfs_truncate(f->inode, (uint64_t)size)
+                  : -EINVAL;
     fd_unborrow(f, counted);
     return err;
 }
 
 /* ---- access ---- */
 
-/* Credentials with which access(2) asks: the real ids in the place of the effective ones. *out NULL: current's are just those. */
+/* Credentials with which access(2) asks: the real ids in the place of the effective ones. *out
+ * NULL: current's are just those. */
 static int real_credentials(struct cred **out)
 {
     const struct cred *c = current->cred;
@@ -294,7 +298,8 @@ static int utimes_path(const struct path *p, const struct k_timespec *times)
 
 static bool utime_nsec_ok(int64_t nsec)
 {
-    return nsec == UTIME_NOW_K || nsec == UTIME_OMIT_K || (nsec >= 0 && nsec < (int64_t)NSEC_PER_SEC);
+    return nsec == UTIME_NOW_K || nsec == UTIME_OMIT_K ||
+           (nsec >= 0 && nsec < (int64_t)NSEC_PER_SEC);
 }
 
 static int64_t do_utimes(int dirfd, uaddr_t name, const struct k_timespec *times, int flags)

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The dentry cache: names of directories that were looked up, found or not found, in one hash table keyed by parent and name.
+ * The dentry cache: names of directories that were looked up, found or not found, in one hash table
+ * keyed by parent and name.
  *
- * One spinlock, dcache_lock, guards it all. A path walk takes it once and goes down as many cached components as there are without touching a
- * count (fs/namei.c); so a walk costs one lock, and a lock held for some tens of nanoseconds.
+ * One spinlock, dcache_lock, guards it all. A path walk takes it once and goes down as many cached
+ * components as there are without touching a count (fs/namei.c); so a walk costs one lock, and a
+ * lock held for some tens of nanoseconds.
  *
- * Counts: a dentry in the cache may have count 0; it then stands in the list of unused ones. 0 -> 1 and 1 -> 0 happen only under dcache_lock, so a
- * dentry found under the lock can be counted. A dentry outside the cache (deleted, or never cached) is freed when its count falls
- * to 0. Dentries hold their parents, so a directory is freed after its children.
+ * Counts: a dentry in the cache may have count 0; it then stands in the list of unused ones. 0 -> 1
+ * and 1 -> 0 happen only under dcache_lock, so a dentry found under the lock can be counted. A
+ * dentry outside the cache (deleted, or never cached) is freed when its count falls to 0. Dentries
+ * hold their parents, so a directory is freed after its children.
  *
- * Bound: at most DCACHE_MAX dentries stay cached when unused; a new one pushes out the oldest that was not used since it was last looked at.
- * Freeing a dentry may free its inode, which may sleep: that is always done outside the lock.
+ * Bound: at most DCACHE_MAX dentries stay cached when unused; a new one pushes out the oldest that
+ * was not used since it was last looked at. Freeing a dentry may free its inode, which may sleep:
+ * that is always done outside the lock.
  */
 #include "fs/dcache.h"
 
@@ -25,9 +29,11 @@
 
 spinlock_t dcache_lock = SPINLOCK_INIT;
 
-/* All under dcache_lock. A chain is linked through hash_link.next; .prev is the predecessor, NULL for the first. */
+/* All under dcache_lock. A chain is linked through hash_link.next; .prev is the predecessor, NULL
+ * for the first. */
 static struct list *dcache_table[DCACHE_BUCKETS];
-static struct list unused = LIST_INIT(unused); /* dentry.lru_link, newest first; some may be in use again */
+static struct list unused =
+    LIST_INIT(unused); /* dentry.lru_link, newest first; some may be in use again */
 static uint32_t nr_cached;
 
 static struct list **bucket_of(uint32_t hash)
@@ -75,7 +81,8 @@ uint32_t name_hash(const struct dentry *parent, const char *name, size_t len)
     return name_hash_finish(h);
 }
 
-struct dentry *dcache_find_locked(struct dentry *parent, const char *name, size_t len, uint32_t hash)
+struct dentry *dcache_find_locked(struct dentry *parent, const char *name, size_t len,
+                                  uint32_t hash)
 {
     for (struct list *l = *bucket_of(hash); l; l = l->next) {
         struct dentry *d = list_entry(l, struct dentry, hash_link);
@@ -153,7 +160,8 @@ void dentry_get(struct dentry *d)
     ref_get(&d->ref);
 }
 
-/* Frees a dentry that nothing refers to; returns its parent, whose count the caller must drop, or NULL. */
+/* Frees a dentry that nothing refers to; returns its parent, whose count the caller must drop, or
+ * NULL. */
 static struct dentry *dentry_free(struct dentry *d)
 {
     struct dentry *parent = d->parent != d ? d->parent : NULL;
@@ -177,7 +185,8 @@ static struct dentry *dentry_drop(struct dentry *d)
     spin_lock(&dcache_lock);
     bool last = ref_read(&d->ref) == 1;
     if (last)
-        ref_init(&d->ref, 0); /* nobody else holds a count to copy, and a look-up needs the lock: no atomic step */
+        ref_init(&d->ref, 0); /* nobody else holds a count to copy, and a look-up needs the lock: no
+                                 atomic step */
     else
         last = ref_put(&d->ref);
     if (last) {
@@ -239,7 +248,8 @@ static void dcache_add(struct dentry *d)
 
 /* ---- look-up and change ---- */
 
-struct dentry *dentry_lookup_locked(struct dentry *parent, const char *name, size_t len, uint32_t hash)
+struct dentry *dentry_lookup_locked(struct dentry *parent, const char *name, size_t len,
+                                    uint32_t hash)
 {
     struct inode *dir = parent->inode, *inode = NULL;
     struct dentry *d;
@@ -287,13 +297,13 @@ void dentry_unhash(struct dentry *d)
     spin_unlock(&dcache_lock);
 }
 
-/* Takes one unused child of d out of the cache and frees it; false when there is none. *deeper: a child that is in use only by
- * children of its own, counted. */
+/* Takes one unused child of d out of the cache and frees it; false when there is none. *deeper: a
+ * child that is in use only by children of its own, counted. */
 static bool prune_one(struct dentry *d, struct dentry **deeper)
 {
     struct dentry *victim = NULL, *c;
     spin_lock(&dcache_lock);
-    list_for_each(c, &d->children, child_link) {
+    list_for_each (c, &d->children, child_link) {
         if (ref_read(&c->ref) == 0) {
             victim = c;
             break;
@@ -322,8 +332,9 @@ void dentry_prune_children(struct dentry *d)
 
 void dentry_prune_tree(struct dentry *root)
 {
-    /* Down to a directory without unused leaves, then up again; a directory whose children are gone falls to count 0 and is pruned
-     * in its turn. One that stays in use stops the walk below it from being tried twice. */
+    /* Down to a directory without unused leaves, then up again; a directory whose children are gone
+     * falls to count 0 and is pruned in its turn. One that stays in use stops the walk below it
+     * from being tried twice. */
     for (bool progress = true; progress;) {
         struct dentry *d = root, *deeper = NULL;
         progress = false;
@@ -344,9 +355,10 @@ void dentry_prune_tree(struct dentry *root)
     }
 }
 
-/* Changes place and name under dcache_lock. Takes the count of new_parent, returns the old parent and the old name to be freed. */
-static struct dentry *relink_locked(struct dentry *d, struct dentry *new_parent, char *name, size_t len,
-                                    char **old_name)
+/* Changes place and name under dcache_lock. Takes the count of new_parent, returns the old parent
+ * and the old name to be freed. */
+static struct dentry *relink_locked(struct dentry *d, struct dentry *new_parent, char *name,
+                                    size_t len, char **old_name)
 {
     struct dentry *old_parent = d->parent;
     bool cached = dentry_cached(d);

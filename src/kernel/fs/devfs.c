@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file system of /dev: a tmpfs that is born with the keep's devices in it. What stands behind their numbers is fs/devices.h's.
- * The workload may make and remove names in it, as in any tmpfs.
+ * The file system of /dev: a tmpfs that is born with the keep's devices in it. What stands behind
+ * their numbers is fs/devices.h's. The workload may make and remove names in it, as in any tmpfs.
  */
 #include "base/errno.h"
 #include "base/string.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls that make and remove names: mkdir, mknod, symlink, link, unlink, rmdir, rename; and readlink, getdents.
+ * The calls that make and remove names: mkdir, mknod, symlink, link, unlink, rmdir, rename; and
+ * readlink, getdents.
  *
- * Each walks to the directory, takes its inode->lock, looks the last component up again under it, checks, and calls the file system. Two directories
- * (rename) are locked parent before child, else by address, with rename_lock around, so that the tree stands still while it is decided
- * which is above which.
+ * Each walks to the directory, takes its inode->lock, looks the last component up again under it,
+ * checks, and calls the file system. Two directories (rename) are locked parent before child, else
+ * by address, with rename_lock around, so that the tree stands still while it is decided which is
+ * above which.
  */
 #include "base/kmalloc.h"
 #include "base/string.h"
@@ -16,9 +18,10 @@ static struct mutex rename_lock = {SPINLOCK_INIT, NULL, WAIT_QUEUE_INIT(rename_l
 
 /* ---- making ---- */
 
-/* Walks to where a new name shall stand, locks the directory, and gives the negative dentry. After success
- * create_end. -EEXIST when the name is taken. */
-static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir, struct dentry **out)
+/* Walks to where a new name shall stand, locks the directory, and gives the negative dentry. After
+ * success create_end. -EEXIST when the name is taken. */
+static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir,
+                        struct dentry **out)
 {
     if (!*name)
         return -ENOENT;
@@ -143,7 +146,8 @@ int64_t sys_mknodat(int dirfd, uaddr_t name, uint32_t mode, uint32_t dev)
     if (!err && (S_ISBLK_K(mode) || (S_ISCHR_K(mode) && dev != 0)) && !vfs_capable(CAP_MKNOD_K))
         err = -EPERM;
     if (!err)
-        err = make_node(dirfd, pn.s, mode & (S_IFMT_K | 07777), S_ISCHR_K(mode) || S_ISBLK_K(mode) ? dev : 0);
+        err = make_node(dirfd, pn.s, mode & (S_IFMT_K | 07777),
+                        S_ISCHR_K(mode) || S_ISBLK_K(mode) ? dev : 0);
     pathname_put(&pn);
     return err;
 }
@@ -174,8 +178,9 @@ int64_t sys_symlink(uaddr_t target, uaddr_t name)
 
 /* ---- link ---- */
 
-/* Hard links only to what one owns, or to a plain file one may read and write: else a link would keep somebody's set-user-ID program, or trick
- * a privileged one into touching a file of the attacker's choice. */
+/* Hard links only to what one owns, or to a plain file one may read and write: else a link would
+ * keep somebody's set-user-ID program, or trick a privileged one into touching a file of the
+ * attacker's choice. */
 static int check_protected_hardlink(struct inode *inode)
 {
     kmode_t mode = inode->mode;
@@ -294,7 +299,9 @@ static int64_t remove_name(int dirfd, uaddr_t name, bool is_dir)
         if (!is_dir)
             err = -EISDIR;
         else
-            err = w.last_type == LAST_DOT ? -EINVAL : w.last_type == LAST_DOTDOT ? -ENOTEMPTY : -EBUSY;
+            err = w.last_type == LAST_DOT      ? -EINVAL
+                  : w.last_type == LAST_DOTDOT ? -ENOTEMPTY
+                                               : -EBUSY;
     }
     if (!err) {
         struct inode *dir = w.path.dentry->inode;
@@ -350,7 +357,8 @@ static void unlock_two(struct dentry *a, struct dentry *b)
     mutex_unlock(&a->inode->lock);
 }
 
-/* May what stands at the two names be exchanged, or the first take the second's place? All locks held. */
+/* May what stands at the two names be exchanged, or the first take the second's place? All locks
+ * held. */
 static int rename_check(const struct walk *from, const struct walk *to, const struct dentry *old,
                         const struct dentry *new, unsigned flags)
 {
@@ -363,7 +371,7 @@ static int rename_check(const struct walk *from, const struct walk *to, const st
     if (exchange && !new->inode)
         return -ENOENT;
     bool is_dir = S_ISDIR_K(old->inode->mode);
-    bool new_is_dir = new->inode && S_ISDIR_K(new->inode->mode);
+    bool new_is_dir = new->inode &&S_ISDIR_K(new->inode->mode);
     if (exchange && !new_is_dir && to->slash)
         return -ENOTDIR;
     if (!is_dir && (from->slash || (!exchange && to->slash)))
@@ -379,7 +387,8 @@ static int rename_check(const struct walk *from, const struct walk *to, const st
         return 0;
     err = may_delete_from(old_dir, old, is_dir);
     if (!err)
-        err = !new->inode ? may_create_in(new_dir) : may_delete_from(new_dir, new, exchange ? new_is_dir : is_dir);
+        err = !new->inode ? may_create_in(new_dir)
+                          : may_delete_from(new_dir, new, exchange ? new_is_dir : is_dir);
     if (!err && !old_dir->ops->rename)
         err = -EPERM;
     /* A directory that gets another parent is itself changed: its "..". */
@@ -392,7 +401,8 @@ static int rename_check(const struct walk *from, const struct walk *to, const st
     return err;
 }
 
-static int rename_locked(struct walk *from, struct walk *to, struct dentry *old, struct dentry *new, unsigned flags)
+static int rename_locked(struct walk *from, struct walk *to, struct dentry *old, struct dentry *new,
+                         unsigned flags)
 {
     int err = rename_check(from, to, old, new, flags);
     if (err || old->inode == new->inode)
@@ -401,8 +411,8 @@ static int rename_locked(struct walk *from, struct walk *to, struct dentry *old,
     struct inode *victim = new->inode;
     if (victim)
         mutex_lock(&victim->lock);
-    err = old_dir->ops->rename(old_dir, old->name, old->name_len, old->inode, new_dir, new->name, new->name_len,
-                               victim, flags);
+    err = old_dir->ops->rename(old_dir, old->name, old->name_len, old->inode, new_dir, new->name,
+                               new->name_len, victim, flags);
     if (!err && victim && S_ISDIR_K(victim->mode) && !(flags & RENAME_EXCHANGE_K))
         victim->flags |= INODE_DEAD;
     if (victim)
@@ -461,7 +471,8 @@ static int do_rename(struct walk *from, struct walk *to, unsigned flags)
     return err;
 }
 
-int64_t sys_renameat2(int old_dirfd, uaddr_t old_name, int new_dirfd, uaddr_t new_name, uint32_t flags)
+int64_t sys_renameat2(int old_dirfd, uaddr_t old_name, int new_dirfd, uaddr_t new_name,
+                      uint32_t flags)
 {
     struct pathname old, new;
     struct walk from, to;

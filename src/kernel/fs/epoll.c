@@ -2,15 +2,16 @@
 /*
  * epoll: a set of watched files (the interest list) and a list of those that may be ready.
  *
- * An item hangs a waiter into each wait queue that its file names. The file's wake-up puts the item on the ready list and wakes one
- * sleeper of epoll_wait, which takes items off the list and asks their files; what is level-triggered and still ready
- * goes back to the end of the list. An item holds no reference to its file: the file's last file_put takes the item
- * away (epoll_release_file), and sleeps until whoever is asking the file has done so.
+ * An item hangs a waiter into each wait queue that its file names. The file's wake-up puts the item
+ * on the ready list and wakes one sleeper of epoll_wait, which takes items off the list and asks
+ * their files; what is level-triggered and still ready goes back to the end of the list. An item
+ * holds no reference to its file: the file's last file_put takes the item away
+ * (epoll_release_file), and sleeps until whoever is asking the file has done so.
  *
  * Locks, in order:
- *   epoll_tree_lock (mutex)  which epoll watches which (nesting), and the end of files and of epoll instances
- *   epoll.mutex              interest list, delivery; of the outer one before that of the nested one
- *   a file's wait queue      (spin) -> epoll.lock -> wait queues of the epoll itself
+ *   epoll_tree_lock (mutex)  which epoll watches which (nesting), and the end of files and of epoll
+ * instances epoll.mutex              interest list, delivery; of the outer one before that of the
+ * nested one a file's wait queue      (spin) -> epoll.lock -> wait queues of the epoll itself
  *   epoll.lock (spin)        ready list, events of items. Never held while a file is asked.
  *   epoll_link_lock (spin)   file->epoll_items
  */
@@ -29,7 +30,8 @@ enum { EPOLL_CTL_ADD_K = 1, EPOLL_CTL_DEL_K = 2, EPOLL_CTL_MOD_K = 3 };
 #define EPOLLET_K (1u << 31)
 /* Not events but ways of delivery. An item with none but these is disabled. */
 #define EPOLL_PRIVATE (EPOLLEXCLUSIVE_K | EPOLLWAKEUP_K | EPOLLONESHOT_K | EPOLLET_K)
-#define EPOLL_EXCLUSIVE_ALLOWED (POLLIN_K | POLLOUT_K | POLLERR_K | POLLHUP_K | EPOLLWAKEUP_K | EPOLLET_K | EPOLLEXCLUSIVE_K)
+#define EPOLL_EXCLUSIVE_ALLOWED                                                                    \
+    (POLLIN_K | POLLOUT_K | POLLERR_K | POLLHUP_K | EPOLLWAKEUP_K | EPOLLET_K | EPOLLEXCLUSIVE_K)
 #define EPOLL_MAX_DEPTH 5 /* epolls in a chain of nesting: wake-ups recurse along it */
 
 /* struct epoll_event of x86-64 */
@@ -102,8 +104,10 @@ static bool hook_wake(struct waiter *w, uint32_t key)
     uint32_t events = READ_ONCE(item->events);
     if (!(events & ~EPOLL_PRIVATE) || (key && !(key & events)))
         return false;
-    /* An exclusive hook answers for one sleeper. Where nobody sleeps the next hook gets the event too. */
-    bool someone = !(events & EPOLLEXCLUSIVE_K) || READ_ONCE(item->ep->sleepers.waiters.next) != &item->ep->sleepers.waiters;
+    /* An exclusive hook answers for one sleeper. Where nobody sleeps the next hook gets the event
+     * too. */
+    bool someone = !(events & EPOLLEXCLUSIVE_K) ||
+                   READ_ONCE(item->ep->sleepers.waiters.next) != &item->ep->sleepers.waiters;
     make_ready(item);
     return someone;
 }
@@ -162,7 +166,9 @@ static void insert_item(struct epoll *ep, struct epoll_item *item)
     struct rb_node **link = &ep->items.node, *parent = NULL;
     while (*link) {
         parent = *link;
-        link = compare(rb_entry(parent, struct epoll_item, rb), item->file, item->fd) < 0 ? &parent->left : &parent->right;
+        link = compare(rb_entry(parent, struct epoll_item, rb), item->file, item->fd) < 0
+                   ? &parent->left
+                   : &parent->right;
     }
     rb_link(&item->rb, parent, link);
     rb_insert_fixup(&ep->items, &item->rb);
@@ -217,7 +223,8 @@ void epoll_release_file(struct file *f)
 
 /* ---- nesting; epoll_tree_lock held ---- */
 
-/* Most epolls in a chain that starts at ep and goes to what it watches (limited: stops counting beyond). */
+/* Most epolls in a chain that starts at ep and goes to what it watches (limited: stops counting
+ * beyond). */
 static int depth_below(struct epoll *ep, const struct epoll *searched, bool *found, int limit)
 {
     if (ep == searched)
@@ -287,14 +294,16 @@ static int modify_item(struct epoll *ep, struct epoll_item *item, const struct k
     item->data = event->data;
     __atomic_store_n(&item->events, event->events | POLLERR_K | POLLHUP_K, __ATOMIC_SEQ_CST);
     spin_unlock(&ep->lock);
-    /* An event before this store was judged by the old mask; one after it comes through the hook. */
+    /* An event before this store was judged by the old mask; one after it comes through the hook.
+     */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (item_poll(item))
         make_ready(item);
     return 0;
 }
 
-static int change_items(struct epoll *ep, int op, struct file *f, int fd, const struct k_epoll_event *event)
+static int change_items(struct epoll *ep, int op, struct file *f, int fd,
+                        const struct k_epoll_event *event)
 {
     struct epoll_item *item = find_item(ep, f, fd);
     switch (op) {
@@ -309,7 +318,8 @@ static int change_items(struct epoll *ep, int op, struct file *f, int fd, const 
     }
 }
 
-static int epoll_control(struct file *epf, int op, struct file *f, int fd, const struct k_epoll_event *event)
+static int epoll_control(struct file *epf, int op, struct file *f, int fd,
+                         const struct k_epoll_event *event)
 {
     if (!f->ops->poll)
         return -EPERM;
@@ -372,7 +382,8 @@ static struct epoll_item *take_first(struct epoll *ep, struct list *batch)
     return item;
 }
 
-/* Delivers up to max events to the workload. The number, 0 when what was on the list is not ready after all, or -EFAULT. */
+/* Delivers up to max events to the workload. The number, 0 when what was on the list is not ready
+ * after all, or -EFAULT. */
 static int deliver(struct epoll *ep, uaddr_t events, int max)
 {
     struct list batch;
@@ -451,7 +462,8 @@ static ktime_t deadline_after_ms(int timeout_ms)
     return timeout_ms ? ktime_add(time_mono_ns(), (uint64_t)timeout_ms * NSEC_PER_MSEC) : 0;
 }
 
-static int64_t epoll_wait_masked(int epfd, uaddr_t events, int max, ktime_t deadline, uaddr_t mask, uint64_t mask_size)
+static int64_t epoll_wait_masked(int epfd, uaddr_t events, int max, ktime_t deadline, uaddr_t mask,
+                                 uint64_t mask_size)
 {
     int r = poll_set_sigmask(mask, mask_size);
     if (r)
@@ -466,12 +478,14 @@ int64_t sys_epoll_wait(int epfd, uaddr_t events, int max, int timeout_ms)
     return epoll_wait_until(epfd, events, max, deadline_after_ms(timeout_ms));
 }
 
-int64_t sys_epoll_pwait(int epfd, uaddr_t events, int max, int timeout_ms, uaddr_t mask, uint64_t mask_size)
+int64_t sys_epoll_pwait(int epfd, uaddr_t events, int max, int timeout_ms, uaddr_t mask,
+                        uint64_t mask_size)
 {
     return epoll_wait_masked(epfd, events, max, deadline_after_ms(timeout_ms), mask, mask_size);
 }
 
-int64_t sys_epoll_pwait2(int epfd, uaddr_t events, int max, uaddr_t timeout, uaddr_t mask, uint64_t mask_size)
+int64_t sys_epoll_pwait2(int epfd, uaddr_t events, int max, uaddr_t timeout, uaddr_t mask,
+                         uint64_t mask_size)
 {
     ktime_t deadline = KTIME_NEVER;
     if (timeout) {
@@ -543,8 +557,10 @@ static void epoll_fdinfo(struct file *f, char *buf, size_t size)
     mutex_lock(&ep->mutex);
     for (struct rb_node *n = rb_first(&ep->items); n && used < size; n = rb_next(n)) {
         const struct epoll_item *i = rb_entry(n, struct epoll_item, rb);
-        used += (size_t)k_snprintf(buf + used, size - used, "tfd: %8d events: %8x data: %16lx  pos:%lu ino:%lx sdev:%x\n", i->fd, i->events,
-                                   (unsigned long)i->data, (unsigned long)i->file->pos, (unsigned long)i->file->inode->ino, (unsigned)i->file->inode->sb->dev);
+        used += (size_t)k_snprintf(
+            buf + used, size - used, "tfd: %8d events: %8x data: %16lx  pos:%lu ino:%lx sdev:%x\n",
+            i->fd, i->events, (unsigned long)i->data, (unsigned long)i->file->pos,
+            (unsigned long)i->file->inode->ino, (unsigned)i->file->inode->sb->dev);
     }
     mutex_unlock(&ep->mutex);
 }
@@ -583,7 +599,8 @@ int64_t sys_epoll_create1(int flags)
     list_init(&ep->ready);
     wait_queue_init(&ep->sleepers);
     wait_queue_init(&ep->pollers);
-    struct file *f = file_new_anon("anon_inode:[eventpoll]", &epoll_file_ops, ep, O_RDWR_K, FMODE_READ | FMODE_WRITE | FMODE_STREAM);
+    struct file *f = file_new_anon("anon_inode:[eventpoll]", &epoll_file_ops, ep, O_RDWR_K,
+                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
     if (is_err(f)) {
         kfree(ep);
         return ptr_err(f);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eventfd: a 64-bit counter. A write adds to it, a read takes it all (or 1 of it, in semaphore mode); either sleeps when
- * it cannot.
+ * eventfd: a 64-bit counter. A write adds to it, a read takes it all (or 1 of it, in semaphore
+ * mode); either sleeps when it cannot.
  *
- * eventfd.lock guards the counter; no wake-up is done under it. Sleepers are exclusive, and one that leaves something for the next
- * sleeper of its kind wakes it.
+ * eventfd.lock guards the counter; no wake-up is done under it. Sleepers are exclusive, and one
+ * that leaves something for the next sleeper of its kind wakes it.
  */
 #include "base/kmalloc.h"
 #include "base/printk.h"
@@ -58,7 +58,8 @@ static int64_t eventfd_read(struct file *f, struct uio *u, uint64_t *pos)
         if (file_nonblocking(f))
             return -EAGAIN;
         int r;
-        WAIT_EVENT(&e->readers, take(e, &value, &more), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE, KTIME_NEVER, r);
+        WAIT_EVENT(&e->readers, take(e, &value, &more), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE,
+                   KTIME_NEVER, r);
         if (r)
             return r;
         slept = true;
@@ -85,7 +86,8 @@ static int64_t eventfd_write(struct file *f, struct uio *u, uint64_t *pos)
         if (file_nonblocking(f))
             return -EAGAIN;
         int r;
-        WAIT_EVENT(&e->writers, add(e, value, &more), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE, KTIME_NEVER, r);
+        WAIT_EVENT(&e->writers, add(e, value, &more), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE,
+                   KTIME_NEVER, r);
         if (r)
             return r;
         slept = true;
@@ -113,7 +115,8 @@ static void eventfd_release(struct file *f)
 static void eventfd_fdinfo(struct file *f, char *buf, size_t size)
 {
     const struct eventfd *e = f->priv;
-    k_snprintf(buf, size, "eventfd-count: %16lx\neventfd-semaphore: %d\n", (unsigned long)READ_ONCE(e->count), e->semaphore);
+    k_snprintf(buf, size, "eventfd-count: %16lx\neventfd-semaphore: %d\n",
+               (unsigned long)READ_ONCE(e->count), e->semaphore);
 }
 
 static const struct file_ops eventfd_file_ops = {
@@ -137,8 +140,9 @@ int64_t sys_eventfd2(unsigned count, int flags)
     wait_queue_init(&e->writers);
     e->count = count;
     e->semaphore = flags & EFD_SEMAPHORE_K;
-    struct file *f =
-        file_new_anon("anon_inode:[eventfd]", &eventfd_file_ops, e, O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K), FMODE_READ | FMODE_WRITE | FMODE_STREAM);
+    struct file *f = file_new_anon("anon_inode:[eventfd]", &eventfd_file_ops, e,
+                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
+                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
     if (is_err(f)) {
         kfree(e);
         return ptr_err(f);

@@ -8,14 +8,34 @@
 #include "fs/memfd.h"
 #include "fs/pipe.h"
 
-enum { F_DUPFD_K = 0, F_GETFD_K = 1, F_SETFD_K = 2, F_GETFL_K = 3, F_SETFL_K = 4, F_SETOWN_K = 8, F_GETOWN_K = 9,
-       F_SETSIG_K = 10, F_GETSIG_K = 11, F_SETOWN_EX_K = 15, F_GETOWN_EX_K = 16, F_GETOWNER_UIDS_K = 17,
-       F_GETLEASE_K = 1025, F_DUPFD_CLOEXEC_K = 1030 };
+enum {
+    F_DUPFD_K = 0,
+    F_GETFD_K = 1,
+    F_SETFD_K = 2,
+    F_GETFL_K = 3,
+    F_SETFL_K = 4,
+    F_SETOWN_K = 8,
+    F_GETOWN_K = 9,
+    F_SETSIG_K = 10,
+    F_GETSIG_K = 11,
+    F_SETOWN_EX_K = 15,
+    F_GETOWN_EX_K = 16,
+    F_GETOWNER_UIDS_K = 17,
+    F_GETLEASE_K = 1025,
+    F_DUPFD_CLOEXEC_K = 1030
+};
 enum { F_OWNER_TID_K = 0, F_OWNER_PID_K = 1, F_OWNER_PGRP_K = 2 };
 enum { F_UNLCK_K = 2, FD_CLOEXEC_K = 1 };
 
-enum { FIGETBSZ_K = 2, FIONREAD_K = 0x541b, FIONBIO_K = 0x5421, FIONCLEX_K = 0x5450, FIOCLEX_K = 0x5451,
-       FIOASYNC_K = 0x5452, FIOQSIZE_K = 0x5460 };
+enum {
+    FIGETBSZ_K = 2,
+    FIONREAD_K = 0x541b,
+    FIONBIO_K = 0x5421,
+    FIONCLEX_K = 0x5450,
+    FIOCLEX_K = 0x5451,
+    FIOASYNC_K = 0x5452,
+    FIOQSIZE_K = 0x5460
+};
 
 #define SETFL_MASK (O_APPEND_K | O_NONBLOCK_K | O_ASYNC_K | O_DIRECT_K | O_NOATIME_K)
 
@@ -29,8 +49,8 @@ struct k_owner {
 static void change_flags(struct file *f, uint32_t mask, uint32_t value)
 {
     uint32_t old = __atomic_load_n(&f->flags, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&f->flags, &old, (old & ~mask) | (value & mask), true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
+    while (!__atomic_compare_exchange_n(&f->flags, &old, (old & ~mask) | (value & mask), true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
 }
 

@@ -2,10 +2,12 @@
 /*
  * Open files: their life, and those that stand in no directory (pipes, eventfds...).
  *
- * A file is counted by descriptors, mappings and running calls; the last file_put releases it, which may sleep.
+ * A file is counted by descriptors, mappings and running calls; the last file_put releases it,
+ * which may sleep.
  *
- * struct file comes from a pool whose memory is never used for anything else: descriptor look-ups may try the count of a file that was
- * freed meanwhile (fs/files.h), and must then find a count of zero or another file's count, not foreign data.
+ * struct file comes from a pool whose memory is never used for anything else: descriptor look-ups
+ * may try the count of a file that was freed meanwhile (fs/files.h), and must then find a count of
+ * zero or another file's count, not foreign data.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -258,8 +260,8 @@ struct inode *anon_inode_new(kmode_t mode)
     return inode;
 }
 
-struct file *file_new_anon_on(struct inode *inode, const char *name, const struct file_ops *ops, void *priv,
-                              uint32_t flags, uint32_t fmode)
+struct file *file_new_anon_on(struct inode *inode, const char *name, const struct file_ops *ops,
+                              void *priv, uint32_t flags, uint32_t fmode)
 {
     struct dentry *d = NULL;
     struct file *f = NULL;

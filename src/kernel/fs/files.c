@@ -2,8 +2,9 @@
 /*
  * Descriptor tables, and the calls on descriptors alone: close, close_range, dup, dup2, dup3.
  *
- * A table is changed under files->lock. It is read without it: a table that grew too small is replaced by a larger copy and kept until the whole
- * goes, so a reader never looks at freed memory; that what it found is still true, it checks after it took its count.
+ * A table is changed under files->lock. It is read without it: a table that grew too small is
+ * replaced by a larger copy and kept until the whole goes, so a reader never looks at freed memory;
+ * that what it found is still true, it checks after it took its count.
  */
 #include "fs/files.h"
 

@@ -2,9 +2,10 @@
 /*
  * Descriptor tables from inside: what the calls that take a descriptor use on their way in.
  *
- * Borrowing: a thread that is the only user of its table cannot lose a descriptor during its own call, so the file needs no count. Where
- * the table is shared, borrowing counts, without a lock: struct files of tables and struct file live in memory that is never given
- * another use (fs/file.c), so a count can be tried on a pointer that may be stale and be checked afterwards.
+ * Borrowing: a thread that is the only user of its table cannot lose a descriptor during its own
+ * call, so the file needs no count. Where the table is shared, borrowing counts, without a lock:
+ * struct files of tables and struct file live in memory that is never given another use
+ * (fs/file.c), so a count can be tried on a pointer that may be stale and be checked afterwards.
  */
 #ifndef CELLA_KERNEL_FS_FILES_H
 #define CELLA_KERNEL_FS_FILES_H
@@ -25,10 +26,11 @@ struct fd_table {
 
 struct files {
     struct ref ref;
-    spinlock_t lock;         /* all but `table`'s pointer and entries when read */
-    struct fd_table *table;  /* the one in force; replaced by a larger one */
-    uint32_t first_free;     /* no free descriptor is below */
-    struct fd_table *retired; /* smaller ones that a reader may still look at; freed with the whole */
+    spinlock_t lock;        /* all but `table`'s pointer and entries when read */
+    struct fd_table *table; /* the one in force; replaced by a larger one */
+    uint32_t first_free;    /* no free descriptor is below */
+    struct fd_table
+        *retired; /* smaller ones that a reader may still look at; freed with the whole */
     struct fd_table inline_table;
     struct file *inline_file[FD_INLINE];
     uint64_t inline_open, inline_cloexec;
@@ -36,7 +38,8 @@ struct files {
 
 struct file *files_get_counted(struct files *fs, int fd);
 
-/* The file of a descriptor for the length of the call, O_PATH ones too; NULL: not open. Give back with fd_unborrow. */
+/* The file of a descriptor for the length of the call, O_PATH ones too; NULL: not open. Give back
+ * with fd_unborrow. */
 static inline struct file *fd_borrow_any(int fd, bool *counted)
 {
     struct files *fs = current->files;

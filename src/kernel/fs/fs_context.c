@@ -2,7 +2,8 @@
 /*
  * Working directory, root and umask of a process, and the calls that change them.
  *
- * root and cwd change under fs_context.lock and dcache_lock: path walks read them under the latter alone.
+ * root and cwd change under fs_context.lock and dcache_lock: path walks read them under the latter
+ * alone.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"

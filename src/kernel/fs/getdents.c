@@ -2,8 +2,9 @@
 /*
  * Reading directories: getdents, getdents64.
  *
- * The file system emits entries into a buffer of the kernel, under the directory's lock; only then they are copied to the workload. So
- * no page fault of the workload is taken under the lock, and a failed copy leaves the position where it was.
+ * The file system emits entries into a buffer of the kernel, under the directory's lock; only then
+ * they are copied to the workload. So no page fault of the workload is taken under the lock, and a
+ * failed copy leaves the position where it was.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -31,8 +32,8 @@ struct k_dirent {
 };
 #define DIRENT_HEADER offsetof(struct k_dirent, rest)
 
-static bool dirent_emit(struct dir_context *ctx, const char *name, size_t len, uint64_t next_pos, uint64_t ino,
-                        uint8_t dt_type)
+static bool dirent_emit(struct dir_context *ctx, const char *name, size_t len, uint64_t next_pos,
+                        uint64_t ino, uint8_t dt_type)
 {
     struct dirent_writer *w = container_of(ctx, struct dirent_writer, ctx);
     size_t record = ALIGN_UP(DIRENT_HEADER + len + 2, 8); /* two: the type and the NUL */

@@ -36,11 +36,14 @@ static struct list *bucket_of(struct hostfs *fs, uint64_t dev, uint64_t ino)
 bool hostfs_stat_valid(const struct cella_host_stat *st)
 {
     switch (st->mode & S_IFMT_K) {
-    case S_IFREG_K: case S_IFDIR_K: case S_IFLNK_K: case S_IFCHR_K:
-    case S_IFBLK_K: case S_IFIFO_K: case S_IFSOCK_K:
-        break;
-    default:
-        return false;
+    case S_IFREG_K:
+    case S_IFDIR_K:
+    case S_IFLNK_K:
+    case S_IFCHR_K:
+    case S_IFBLK_K:
+    case S_IFIFO_K:
+    case S_IFSOCK_K: break;
+    default: return false;
     }
     return (st->mode >> 16) == 0 && st->size <= HOSTFS_SIZE_MAX && st->blocks <= HOSTFS_SIZE_MAX &&
            st->atime_nsec < NSEC_PER_SEC && st->mtime_nsec < NSEC_PER_SEC &&
@@ -154,8 +157,12 @@ static int64_t open_in_parent(struct hostfs *fs, struct hostfs_node *node, int64
                               const char *name, size_t len)
 {
     struct cella_host_stat st;
-    struct host_call c = {.op = CELLA_HOST_LOOKUP, .a = {(uint64_t)parent_handle}, .send = name,
-                          .send_len = (uint32_t)len + 1, .recv = &st, .recv_max = sizeof(st)};
+    struct host_call c = {.op = CELLA_HOST_LOOKUP,
+                          .a = {(uint64_t)parent_handle},
+                          .send = name,
+                          .send_len = (uint32_t)len + 1,
+                          .recv = &st,
+                          .recv_max = sizeof(st)};
     int64_t handle = hostfs_call_open(fs, &c);
 
     if (handle < 0)
@@ -330,8 +337,8 @@ int hostfs_refresh(struct inode *inode, bool force, bool locked)
     int64_t handle = hostfs_handle_get(inode);
     if (handle < 0)
         return (int)handle;
-    struct host_call c = {.op = CELLA_HOST_STAT, .a = {(uint64_t)handle}, .recv = &st,
-                          .recv_max = sizeof(st)};
+    struct host_call c = {
+        .op = CELLA_HOST_STAT, .a = {(uint64_t)handle}, .recv = &st, .recv_max = sizeof(st)};
     int64_t ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
     hostfs_handle_put(inode);
     if (ret < 0)
@@ -360,12 +367,11 @@ static struct inode *find_counted_locked(struct hostfs *fs, const struct cella_h
 {
     struct hostfs_node *node;
 
-    list_for_each(node, bucket_of(fs, st->dev, st->ino), hash_link) {
+    list_for_each (node, bucket_of(fs, st->dev, st->ino), hash_link) {
         if (node->host_dev != st->dev || node->host_ino != st->ino ||
             (node->inode->mode & S_IFMT_K) != (st->mode & S_IFMT_K))
             continue;
-        if (S_ISDIR_K(st->mode) &&
-            !(dir ? has_name_locked(node, dir, name, len) : node->is_root))
+        if (S_ISDIR_K(st->mode) && !(dir ? has_name_locked(node, dir, name, len) : node->is_root))
             continue;
         if (ref_get_unless_zero(&node->inode->ref))
             return node->inode;
@@ -504,8 +510,8 @@ static int hostfs_statfs(struct super_block *sb, struct k_statfs *st)
 
     if (handle < 0)
         return (int)handle;
-    struct host_call c = {.op = CELLA_HOST_STATFS, .a = {(uint64_t)handle}, .recv = &host,
-                          .recv_max = sizeof(host)};
+    struct host_call c = {
+        .op = CELLA_HOST_STATFS, .a = {(uint64_t)handle}, .recv = &host, .recv_max = sizeof(host)};
     int64_t ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
     hostfs_handle_put(root);
     if (ret < 0)
@@ -546,8 +552,8 @@ static int make_root(struct hostfs *fs)
 
     if (handle < 0)
         return (int)handle;
-    struct host_call c = {.op = CELLA_HOST_STAT, .a = {(uint64_t)handle}, .recv = &st,
-                          .recv_max = sizeof(st)};
+    struct host_call c = {
+        .op = CELLA_HOST_STAT, .a = {(uint64_t)handle}, .recv = &st, .recv_max = sizeof(st)};
     int64_t ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
     if (ret < 0 || c.recv_len != sizeof(st)) {
         hostfs_close(fs, handle);

@@ -59,12 +59,12 @@ struct hostfs_node {
     char *name;                  /* where the handle can be opened again */
     uint32_t name_len;
     bool is_root;
-    bool readable;               /* the host let us read */
+    bool readable; /* the host let us read */
 
     /* Writable grants. */
-    ktime_t attr_until, name_until;  /* believed until then */
-    struct k_timespec host_mtime;    /* as the host last said */
-    bool written_here;               /* a newer time at the host may be our own doing */
+    ktime_t attr_until, name_until; /* believed until then */
+    struct k_timespec host_mtime;   /* as the host last said */
+    bool written_here;              /* a newer time at the host may be our own doing */
 
     struct mutex list_lock; /* the listing, target */
     struct memdir dir;      /* names, without inodes */
@@ -72,9 +72,9 @@ struct hostfs_node {
     uint32_t generation;
     ktime_t listed_until;
 
-    char *target;      /* symbolic links: NULL until asked for */
+    char *target; /* symbolic links: NULL until asked for */
     uint32_t target_len;
-    uint8_t xattrs;    /* enum hostfs_xattrs */
+    uint8_t xattrs; /* enum hostfs_xattrs */
 };
 
 enum hostfs_xattrs { HOSTFS_XATTRS_UNKNOWN, HOSTFS_XATTRS_NONE, HOSTFS_XATTRS_SOME };

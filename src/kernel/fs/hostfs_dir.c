@@ -35,16 +35,19 @@ static int64_t call_on(struct inode *inode, struct host_call *c)
 /* ---- look-up ---- */
 
 /* Asks the host for a name: a handle with *st checked for length, or negative errno. */
-static int64_t ask_name(struct inode *dir, const char *name, size_t len,
-                        struct cella_host_stat *st)
+static int64_t ask_name(struct inode *dir, const char *name, size_t len, struct cella_host_stat *st)
 {
     struct hostfs *fs = hostfs_of(dir);
     int64_t dir_handle = hostfs_handle_get(dir);
 
     if (dir_handle < 0)
         return dir_handle;
-    struct host_call c = {.op = CELLA_HOST_LOOKUP, .a = {(uint64_t)dir_handle}, .send = name,
-                          .send_len = (uint32_t)len + 1, .recv = st, .recv_max = sizeof(*st)};
+    struct host_call c = {.op = CELLA_HOST_LOOKUP,
+                          .a = {(uint64_t)dir_handle},
+                          .send = name,
+                          .send_len = (uint32_t)len + 1,
+                          .recv = st,
+                          .recv_max = sizeof(*st)};
     int64_t handle = hostfs_call_open(fs, &c);
     hostfs_handle_put(dir);
     if (handle >= 0 && c.recv_len != sizeof(*st)) {
@@ -98,11 +101,14 @@ static bool hostfs_revalidate(struct inode *dir, const char *name, size_t len, s
 static bool dt_known(uint8_t type)
 {
     switch (type) {
-    case DT_FIFO_K: case DT_CHR_K: case DT_DIR_K: case DT_BLK_K:
-    case DT_REG_K: case DT_LNK_K: case DT_SOCK_K:
-        return true;
-    default:
-        return false;
+    case DT_FIFO_K:
+    case DT_CHR_K:
+    case DT_DIR_K:
+    case DT_BLK_K:
+    case DT_REG_K:
+    case DT_LNK_K:
+    case DT_SOCK_K: return true;
+    default: return false;
     }
 }
 
@@ -159,12 +165,12 @@ static int fetch_listing(struct inode *dir)
         return -ENOMEM;
     node->generation++;
     do {
-        struct host_call c = {.op = CELLA_HOST_READDIR, .a = {0, cookie}, .recv = buf,
-                              .recv_max = LISTING_CHUNK};
+        struct host_call c = {
+            .op = CELLA_HOST_READDIR, .a = {0, cookie}, .recv = buf, .recv_max = LISTING_CHUNK};
         ret = call_on(dir, &c);
         if (ret > 0)
-            ret = ret == c.recv_len ? take_records(dir, buf, c.recv_len, &cookie, &count) ?: 1
-                                    : -EIO;
+            ret =
+                ret == c.recv_len ? take_records(dir, buf, c.recv_len, &cookie, &count) ?: 1 : -EIO;
     } while (ret > 0);
     kfree(buf);
     if (ret < 0)
@@ -243,8 +249,11 @@ static int hostfs_create_op(struct inode *dir, const char *name, size_t len, kmo
     int64_t dir_handle = hostfs_handle_get(dir);
     if (dir_handle < 0)
         return (int)dir_handle;
-    struct host_call c = {.op = CELLA_HOST_CREATE, .a = {(uint64_t)dir_handle, mode, uid, gid},
-                          .send = name, .send_len = (uint32_t)len + 1, .recv = &st,
+    struct host_call c = {.op = CELLA_HOST_CREATE,
+                          .a = {(uint64_t)dir_handle, mode, uid, gid},
+                          .send = name,
+                          .send_len = (uint32_t)len + 1,
+                          .recv = &st,
                           .recv_max = sizeof(st)};
     int64_t handle = hostfs_call_open(fs, &c);
     hostfs_handle_put(dir);
@@ -265,8 +274,11 @@ static int hostfs_create_op(struct inode *dir, const char *name, size_t len, kmo
 static int hostfs_symlink(struct inode *dir, const char *name, size_t len, const char *target,
                           kuid_t uid, kgid_t gid, struct inode **out)
 {
-    struct host_call c = {.op = CELLA_HOST_SYMLINK, .send = name, .send_len = (uint32_t)len + 1,
-                          .send2 = target, .send2_len = (uint32_t)strlen(target)};
+    struct host_call c = {.op = CELLA_HOST_SYMLINK,
+                          .send = name,
+                          .send_len = (uint32_t)len + 1,
+                          .send2 = target,
+                          .send2_len = (uint32_t)strlen(target)};
 
     int64_t ret = call_on(dir, &c);
     if (ret < 0)
@@ -288,7 +300,9 @@ static int hostfs_link(struct inode *dir, const char *name, size_t len, struct i
 
     if (target_handle < 0)
         return (int)target_handle;
-    struct host_call c = {.op = CELLA_HOST_LINK, .a = {0, (uint64_t)target_handle}, .send = name,
+    struct host_call c = {.op = CELLA_HOST_LINK,
+                          .a = {0, (uint64_t)target_handle},
+                          .send = name,
                           .send_len = (uint32_t)len + 1};
     int64_t ret = call_on(dir, &c);
     hostfs_handle_put(target);
@@ -321,8 +335,8 @@ static int remove_name(struct inode *dir, const char *name, size_t len, struct i
     /* Open files live on: the handle must be there before the name goes. When it cannot be had,
      * so be it. */
     bool held = hostfs_handle_get(victim) >= 0;
-    struct host_call c = {.op = CELLA_HOST_UNLINK, .a = {0, is_dir}, .send = name,
-                          .send_len = (uint32_t)len + 1};
+    struct host_call c = {
+        .op = CELLA_HOST_UNLINK, .a = {0, is_dir}, .send = name, .send_len = (uint32_t)len + 1};
 
     int64_t ret = call_on(dir, &c);
     if (ret >= 0) {
@@ -355,9 +369,12 @@ static int hostfs_rename(struct inode *old_dir, const char *old_name, size_t old
     if (new_handle < 0)
         return (int)new_handle;
     bool held = victim && hostfs_handle_get(victim) >= 0;
-    struct host_call c = {.op = CELLA_HOST_RENAME, .a = {0, (uint64_t)new_handle, flags},
-                          .send = old_name, .send_len = (uint32_t)old_len + 1,
-                          .send2 = new_name, .send2_len = (uint32_t)new_len};
+    struct host_call c = {.op = CELLA_HOST_RENAME,
+                          .a = {0, (uint64_t)new_handle, flags},
+                          .send = old_name,
+                          .send_len = (uint32_t)old_len + 1,
+                          .send2 = new_name,
+                          .send2_len = (uint32_t)new_len};
     int64_t ret = call_on(old_dir, &c);
     if (ret >= 0 && moved != victim) {
         listing_remove(old_dir, old_name, old_len);
@@ -396,16 +413,23 @@ int hostfs_setattr(struct inode *inode, const struct iattr *attr)
 {
     const uint32_t known = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_SIZE | ATTR_ATIME | ATTR_MTIME;
     struct cella_host_stat st = {
-        .mode = attr->mode & 07777, .uid = attr->uid, .gid = attr->gid, .size = attr->size,
-        .atime_sec = attr->atime.sec, .atime_nsec = (uint32_t)attr->atime.nsec,
-        .mtime_sec = attr->mtime.sec, .mtime_nsec = (uint32_t)attr->mtime.nsec,
+        .mode = attr->mode & 07777,
+        .uid = attr->uid,
+        .gid = attr->gid,
+        .size = attr->size,
+        .atime_sec = attr->atime.sec,
+        .atime_nsec = (uint32_t)attr->atime.nsec,
+        .mtime_sec = attr->mtime.sec,
+        .mtime_nsec = (uint32_t)attr->mtime.nsec,
     };
 
     if ((attr->valid & ATTR_SIZE) && attr->size > HOSTFS_SIZE_MAX)
         return -EFBIG;
     if (attr->valid & known) {
-        struct host_call c = {.op = CELLA_HOST_SETATTR, .a = {0, attr->valid & known},
-                              .send = &st, .send_len = sizeof(st)};
+        struct host_call c = {.op = CELLA_HOST_SETATTR,
+                              .a = {0, attr->valid & known},
+                              .send = &st,
+                              .send_len = sizeof(st)};
         int64_t ret = call_on(inode, &c);
         if (ret < 0)
             return (int)ret;
@@ -455,8 +479,12 @@ static int64_t hostfs_readlink(struct inode *inode, char *buf, size_t size)
 static int64_t ask_xattr(struct inode *inode, bool list, const char *name, void *buf, size_t size)
 {
     uint32_t max = (uint32_t)k_min(size, (size_t)XATTR_SIZE_MAX_K);
-    struct host_call c = {.op = CELLA_HOST_GETXATTR, .a = {0, max, list}, .send = name,
-                          .send_len = (uint32_t)strlen(name) + 1, .recv = buf, .recv_max = max};
+    struct host_call c = {.op = CELLA_HOST_GETXATTR,
+                          .a = {0, max, list},
+                          .send = name,
+                          .send_len = (uint32_t)strlen(name) + 1,
+                          .recv = buf,
+                          .recv_max = max};
 
     int64_t ret = call_on(inode, &c);
     if (ret >= 0 && (ret > XATTR_SIZE_MAX_K || (max && ret != c.recv_len)))

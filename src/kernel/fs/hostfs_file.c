@@ -20,8 +20,10 @@ static int64_t read_pages(struct inode *inode, void *buf, size_t len, uint64_t o
         return handle;
     while (done < len) {
         uint32_t n = (uint32_t)k_min(len - done, (size_t)CELLA_HOST_MAX_IO);
-        struct host_call c = {.op = CELLA_HOST_READ, .a = {(uint64_t)handle, off + done},
-                              .recv = (char *)buf + done, .recv_max = n};
+        struct host_call c = {.op = CELLA_HOST_READ,
+                              .a = {(uint64_t)handle, off + done},
+                              .recv = (char *)buf + done,
+                              .recv_max = n};
         ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
         if (ret >= 0 && (ret != c.recv_len || ret > n))
             ret = -EIO;
@@ -42,8 +44,10 @@ static int64_t write_pages(struct inode *inode, const void *buf, size_t len, uin
         return handle;
     while (done < len) {
         uint32_t n = (uint32_t)k_min(len - done, (size_t)CELLA_HOST_MAX_IO);
-        struct host_call c = {.op = CELLA_HOST_WRITE, .a = {(uint64_t)handle, off + done},
-                              .send = (const char *)buf + done, .send_len = n};
+        struct host_call c = {.op = CELLA_HOST_WRITE,
+                              .a = {(uint64_t)handle, off + done},
+                              .send = (const char *)buf + done,
+                              .send_len = n};
         ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
         if (ret > n || ret == 0)
             ret = -EIO;
@@ -73,8 +77,8 @@ static int check_readable(struct inode *inode)
     int64_t handle = hostfs_handle_get(inode);
     if (handle < 0)
         return (int)handle;
-    struct host_call c = {.op = CELLA_HOST_READ, .a = {(uint64_t)handle, 0}, .recv = &byte,
-                          .recv_max = 1};
+    struct host_call c = {
+        .op = CELLA_HOST_READ, .a = {(uint64_t)handle, 0}, .recv = &byte, .recv_max = 1};
     int64_t ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
     hostfs_handle_put(inode);
     if (ret < 0)

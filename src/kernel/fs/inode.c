@@ -2,8 +2,9 @@
 /*
  * Inodes and super blocks: their life, permissions by mode bits, changes of attributes.
  *
- * An inode lives while it is counted: by dentries, open files, the file system's own tables. The last inode_put gives it back to its
- * file system (super_ops.evict, which may sleep), so it is never called under a spinlock.
+ * An inode lives while it is counted: by dentries, open files, the file system's own tables. The
+ * last inode_put gives it back to its file system (super_ops.evict, which may sleep), so it is
+ * never called under a spinlock.
  */
 #include "fs/inode.h"
 
@@ -116,7 +117,8 @@ void inode_accessed(struct inode *inode, const struct mount *m)
         return;
     if ((flags & MS_NODIRATIME_K) && S_ISDIR_K(inode->mode))
         return;
-    /* "relatime", Linux's default: only when the file was changed since it was last seen read, or once a day. */
+    /* "relatime", Linux's default: only when the file was changed since it was last seen read, or
+     * once a day. */
     if (!(flags & MS_STRICTATIME_K) && timespec_later(&inode->atime, &inode->mtime) &&
         timespec_later(&inode->atime, &inode->ctime) &&
         inode_now().sec - inode->atime.sec < DAY_SEC)

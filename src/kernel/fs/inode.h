@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the VFS's own files ask of inodes beyond fs/vfs.h: checks by current's credentials, and changes of attributes. */
+/* What the VFS's own files ask of inodes beyond fs/vfs.h: checks by current's credentials, and
+ * changes of attributes. */
 #ifndef CELLA_KERNEL_FS_INODE_H
 #define CELLA_KERNEL_FS_INODE_H
 
@@ -29,12 +30,15 @@ static inline bool inode_owner_or_capable(const struct inode *inode)
     return inode->uid == vfs_fsuid() || vfs_capable(CAP_FOWNER_K);
 }
 
-/* Changes attributes: takes inode->lock, calls the file system. The caller has checked permissions and that the mount is writable. */
+/* Changes attributes: takes inode->lock, calls the file system. The caller has checked permissions
+ * and that the mount is writable. */
 int vfs_setattr(struct inode *inode, struct iattr *attr);
 int vfs_setattr_locked(struct inode *inode, struct iattr *attr);
-/* Sets the size (bytes) of a regular file: RLIMIT_FSIZE, set-id bits and mtime are seen to; takes inode->lock. 0, -EFBIG, or the file system's error. */
+/* Sets the size (bytes) of a regular file: RLIMIT_FSIZE, set-id bits and mtime are seen to; takes
+ * inode->lock. 0, -EFBIG, or the file system's error. */
 int vfs_truncate(struct inode *inode, uint64_t size);
-/* A write or truncation by somebody without CAP_FSETID takes set-user-ID and set-group-ID away. Lock held. */
+/* A write or truncation by somebody without CAP_FSETID takes set-user-ID and set-group-ID away.
+ * Lock held. */
 void inode_drop_privileges_locked(struct inode *inode);
 /* The mode without the bits of set-user-ID and set-group-ID that a change of owner clears. */
 kmode_t mode_without_setid(kmode_t mode);

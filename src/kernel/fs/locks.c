@@ -2,12 +2,14 @@
 /*
  * Advisory locks: POSIX record locks and open-file-description locks of fcntl, and flock.
  *
- * A record lock belongs to a descriptor table (POSIX) or to an open file (OFD); the two kinds exclude each other. A flock lock belongs to an open file
- * and lives in a list of its own: the two families do not see each other.
+ * A record lock belongs to a descriptor table (POSIX) or to an open file (OFD); the two kinds
+ * exclude each other. A flock lock belongs to an open file and lives in a list of its own: the two
+ * families do not see each other.
  *
- * One spinlock guards all lists. Who waits sleeps on the inode's queue and tries again after each change.
- * Deadlock: each waiter for a POSIX lock stands in `blocked` with the owner that it waits for; a new waiter follows that chain, and is
- * refused when it comes back to itself. OFD locks are left out, as on Linux: their owner is no one who waits.
+ * One spinlock guards all lists. Who waits sleeps on the inode's queue and tries again after each
+ * change. Deadlock: each waiter for a POSIX lock stands in `blocked` with the owner that it waits
+ * for; a new waiter follows that chain, and is refused when it comes back to itself. OFD locks are
+ * left out, as on Linux: their owner is no one who waits.
  */
 #include "fs/locks.h"
 
@@ -68,7 +70,8 @@ static struct file_lock_list *locks_of(struct inode *inode)
     list_init(&l->records);
     list_init(&l->whole);
     wait_queue_init(&l->changed);
-    if (__atomic_compare_exchange_n(&inode->locks, &none, l, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (__atomic_compare_exchange_n(&inode->locks, &none, l, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
         return l;
     kfree(l);
     return none;
@@ -97,9 +100,10 @@ static bool overlaps(const struct file_lock *a, const struct file_lock *b)
 static struct file_lock *find_conflict(struct file_lock_list *list, const struct file_lock *want)
 {
     struct file_lock *l, *first = NULL;
-    list_for_each(l, &list->records, link)
+    list_for_each (l, &list->records, link)
         if (l->owner != want->owner && overlaps(l, want) &&
-            (l->type == F_WRLCK_K || want->type == F_WRLCK_K) && (!first || l->start < first->start))
+            (l->type == F_WRLCK_K || want->type == F_WRLCK_K) &&
+            (!first || l->start < first->start))
             first = l;
     return first;
 }
@@ -111,7 +115,7 @@ static bool would_deadlock(const void *owner, const void *other)
         struct blocked_waiter *b, *next = NULL;
         if (other == owner)
             return true;
-        list_for_each(b, &blocked, link)
+        list_for_each (b, &blocked, link)
             if (b->owner == other) {
                 next = b;
                 break;
@@ -123,16 +127,17 @@ static bool would_deadlock(const void *owner, const void *other)
     return false;
 }
 
-/* Sets `want` (or unlocks its range): the owner's other locks there are cut, joined or replaced. -ENOLCK without memory, with nothing changed.
- * locks_lock held. */
+/* Sets `want` (or unlocks its range): the owner's other locks there are cut, joined or replaced.
+ * -ENOLCK without memory, with nothing changed. locks_lock held. */
 static int apply_record(struct file_lock_list *list, const struct file_lock *want)
 {
     struct file_lock *l, *tmp, *fresh = NULL, *right = NULL;
     uint64_t start = want->start, end = want->end;
-    /* At most one lock of the owner spans the range on both sides: what is left of it needs a second one. */
+    /* At most one lock of the owner spans the range on both sides: what is left of it needs a
+     * second one. */
     if (want->type != F_UNLCK_K && !(fresh = kmalloc(sizeof(*fresh))))
         return -ENOLCK;
-    list_for_each(l, &list->records, link)
+    list_for_each (l, &list->records, link)
         if (l->owner == want->owner && l->type != want->type && l->start < start && l->end > end) {
             right = kmalloc(sizeof(*right));
             if (!right) {
@@ -141,12 +146,13 @@ static int apply_record(struct file_lock_list *list, const struct file_lock *wan
             }
             break;
         }
-    list_for_each_safe(l, tmp, &list->records, link) {
+    list_for_each_safe (l, tmp, &list->records, link) {
         if (l->owner != want->owner)
             continue;
         if (l->type == want->type) {
             /* Joined, if it touches. */
-            if (l->start > (end == END_OF_FILE ? end : end + 1) || start > (l->end == END_OF_FILE ? l->end : l->end + 1))
+            if (l->start > (end == END_OF_FILE ? end : end + 1) ||
+                start > (l->end == END_OF_FILE ? l->end : l->end + 1))
                 continue;
             start = k_min(start, l->start);
             end = k_max(end, l->end);
@@ -177,9 +183,10 @@ static int apply_record(struct file_lock_list *list, const struct file_lock *wan
     return 0;
 }
 
-/* One attempt: 0, -EAGAIN (somebody else's lock is in the way), -EDEADLK, -ENOLCK. With b, a thread about to wait is put
- * into `blocked`, and taken out of it when it needs no more to wait. */
-static int try_record(struct file_lock_list *list, const struct file_lock *want, struct blocked_waiter *b)
+/* One attempt: 0, -EAGAIN (somebody else's lock is in the way), -EDEADLK, -ENOLCK. With b, a thread
+ * about to wait is put into `blocked`, and taken out of it when it needs no more to wait. */
+static int try_record(struct file_lock_list *list, const struct file_lock *want,
+                      struct blocked_waiter *b)
 {
     int ret = 0;
     spin_lock(&locks_lock);
@@ -211,7 +218,8 @@ static int set_record(struct file_lock_list *list, const struct file_lock *want,
         ret = try_record(list, want, NULL);
     } else {
         int interrupted;
-        WAIT_EVENT(&list->changed, (ret = try_record(list, want, want->is_ofd ? NULL : &b)) != -EAGAIN,
+        WAIT_EVENT(&list->changed,
+                   (ret = try_record(list, want, want->is_ofd ? NULL : &b)) != -EAGAIN,
                    WAIT_INTERRUPTIBLE, KTIME_NEVER, interrupted);
         if (interrupted) {
             spin_lock(&locks_lock);
@@ -221,7 +229,8 @@ static int set_record(struct file_lock_list *list, const struct file_lock *want,
         }
     }
     if (ret == 0)
-        wake_all(&list->changed, 0); /* a range may have been given back, or a write lock become a read lock */
+        wake_all(&list->changed,
+                 0); /* a range may have been given back, or a write lock become a read lock */
     return ret;
 }
 
@@ -299,7 +308,8 @@ int64_t file_lock_fcntl(struct file *f, int cmd, uaddr_t addr)
         get_record(f, &fl, &want);
         return copy_to_user(addr, &fl, sizeof(fl));
     }
-    if ((fl.type == F_RDLCK_K && !(f->mode & FMODE_READ)) || (fl.type == F_WRLCK_K && !(f->mode & FMODE_WRITE)))
+    if ((fl.type == F_RDLCK_K && !(f->mode & FMODE_READ)) ||
+        (fl.type == F_WRLCK_K && !(f->mode & FMODE_WRITE)))
         return -EBADF;
     struct file_lock_list *list = locks_of(f->inode);
     if (!list)
@@ -309,14 +319,15 @@ int64_t file_lock_fcntl(struct file *f, int cmd, uaddr_t addr)
 
 /* ---- flock ---- */
 
-/* 0, -EAGAIN, -ENOLCK. An owner's lock of the other type is given up first, even if the new one cannot be had. */
+/* 0, -EAGAIN, -ENOLCK. An owner's lock of the other type is given up first, even if the new one
+ * cannot be had. */
 static int try_whole(struct file_lock_list *list, struct file *f, int type)
 {
     struct file_lock *l, *tmp, *own = NULL;
     bool released = false;
     int ret = 0;
     spin_lock(&locks_lock);
-    list_for_each_safe(l, tmp, &list->whole, link)
+    list_for_each_safe (l, tmp, &list->whole, link)
         if (l->owner == f) {
             if (l->type == type) {
                 own = l;
@@ -326,13 +337,14 @@ static int try_whole(struct file_lock_list *list, struct file *f, int type)
             }
         }
     if (!own && type != F_UNLCK_K) {
-        list_for_each(l, &list->whole, link)
+        list_for_each (l, &list->whole, link)
             if (l->type == F_WRLCK_K || type == F_WRLCK_K)
                 ret = -EAGAIN;
         if (!ret && !(own = kmalloc(sizeof(*own))))
             ret = -ENOLCK;
         if (!ret) {
-            *own = (struct file_lock){.owner = f, .type = type, .end = END_OF_FILE, .pid = current->process->pid};
+            *own = (struct file_lock){
+                .owner = f, .type = type, .end = END_OF_FILE, .pid = current->process->pid};
             list_add_tail(&own->link, &list->whole);
         }
     }
@@ -351,8 +363,8 @@ static int set_whole(struct file *f, int type, bool wait)
     ret = try_whole(list, f, type); /* outside of the wait: it may itself wake the queue */
     if (ret != -EAGAIN || !wait)
         return ret;
-    WAIT_EVENT(&list->changed, (ret = try_whole(list, f, type)) != -EAGAIN, WAIT_INTERRUPTIBLE, KTIME_NEVER,
-               interrupted);
+    WAIT_EVENT(&list->changed, (ret = try_whole(list, f, type)) != -EAGAIN, WAIT_INTERRUPTIBLE,
+               KTIME_NEVER, interrupted);
     return interrupted ? interrupted : ret;
 }
 
@@ -386,13 +398,13 @@ static void release_all(struct inode *inode, bool records, bool whole, const voi
         return;
     spin_lock(&locks_lock);
     if (records)
-        list_for_each_safe(l, tmp, &list->records, link)
+        list_for_each_safe (l, tmp, &list->records, link)
             if (l->owner == owner) {
                 lock_free(l);
                 released = true;
             }
     if (whole)
-        list_for_each_safe(l, tmp, &list->whole, link)
+        list_for_each_safe (l, tmp, &list->whole, link)
             if (l->owner == owner) {
                 lock_free(l);
                 released = true;

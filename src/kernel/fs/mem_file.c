@@ -172,8 +172,8 @@ static int64_t make_room(struct inode *inode, uint64_t pos, uint64_t n)
     int ret = mem_charge(inode, first, end, false);
 
     if (ret == -ENOSPC) {
-        end = extent_map_prefix(&mem_node(inode)->file.data, first, end,
-                                budget_left(mem_fs(inode)));
+        end =
+            extent_map_prefix(&mem_node(inode)->file.data, first, end, budget_left(mem_fs(inode)));
         if (end <= first)
             return -ENOSPC;
         ret = mem_charge(inode, first, end, false);
@@ -245,9 +245,7 @@ int64_t mem_file_lseek(struct file *f, int64_t off, int whence)
     int64_t size = (int64_t)READ_ONCE(f->inode->size), at;
 
     switch (whence) {
-    case SEEK_SET_K:
-        at = off;
-        break;
+    case SEEK_SET_K: at = off; break;
     case SEEK_CUR_K:
         if (__builtin_add_overflow((int64_t)f->pos, off, &at))
             return -EINVAL;
@@ -264,8 +262,7 @@ int64_t mem_file_lseek(struct file *f, int64_t off, int whence)
         if (at < 0)
             return at;
         break;
-    default:
-        return -EINVAL;
+    default: return -EINVAL;
     }
     if (at < 0)
         return -EINVAL;

@@ -379,8 +379,8 @@ int mem_rename(struct inode *old_dir, const char *old_name, size_t old_len, stru
         return ret;
 
     if (flags & RENAME_EXCHANGE_K) {
-        ret = rename_exchange(old_dir, old_name, old_len, moved, new_dir, new_name, new_len,
-                              victim);
+        ret =
+            rename_exchange(old_dir, old_name, old_len, moved, new_dir, new_name, new_len, victim);
         if (ret)
             return ret;
         goto done;

@@ -87,8 +87,8 @@ int memdir_add(struct memdir *d, struct mem_entry *e)
     struct rb_node **link = &d->names.node, *parent = NULL;
     while (*link) {
         parent = *link;
-        int c = entry_compare(e->hash, e->name, e->len,
-                              rb_entry(parent, struct mem_entry, by_name));
+        int c =
+            entry_compare(e->hash, e->name, e->len, rb_entry(parent, struct mem_entry, by_name));
         if (c == 0) {
             spin_unlock(&d->lock);
             return -EEXIST;

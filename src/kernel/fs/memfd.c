@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memfd_create, and the fcntl commands of sealing. The file is one of a hidden tmpfs, which keeps the seals with the inode and
- * enforces them under inode->lock; here is what the calls say.
+ * memfd_create, and the fcntl commands of sealing. The file is one of a hidden tmpfs, which keeps
+ * the seals with the inode and enforces them under inode->lock; here is what the calls say.
  */
 #include "fs/memfd.h"
 
@@ -13,7 +13,8 @@
 enum { MFD_CLOEXEC_K = 1, MFD_ALLOW_SEALING_K = 2, MFD_HUGETLB_K = 4 };
 #define MFD_HUGE_SIZE_MASK_K (0x3fu << 26)
 #define MEMFD_PREFIX "memfd:"
-#define MEMFD_NAME_MAX (NAME_MAX_K - (sizeof(MEMFD_PREFIX) - 1)) /* bytes, without the terminator */
+#define MEMFD_NAME_MAX (NAME_MAX_K - (sizeof(MEMFD_PREFIX) - 1)) /* bytes, without the terminator  \
+                                                                  */
 
 int64_t memfd_fcntl(struct file *f, int cmd, uint64_t arg)
 {

@@ -18,8 +18,14 @@
 #include "fs/vfs.h"
 #include "fs/xattr_set.h"
 
-enum { F_SEAL_SEAL_K = 1, F_SEAL_SHRINK_K = 2, F_SEAL_GROW_K = 4, F_SEAL_WRITE_K = 8,
-       F_SEAL_FUTURE_WRITE_K = 16, F_SEAL_EXEC_K = 32 };
+enum {
+    F_SEAL_SEAL_K = 1,
+    F_SEAL_SHRINK_K = 2,
+    F_SEAL_GROW_K = 4,
+    F_SEAL_WRITE_K = 8,
+    F_SEAL_FUTURE_WRITE_K = 16,
+    F_SEAL_EXEC_K = 32
+};
 
 #define MEM_FILE_SIZE_MAX INT64_MAX
 

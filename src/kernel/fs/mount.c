@@ -2,11 +2,13 @@
 /*
  * The mount tree, and the calls that change it: mount, umount2.
  *
- * A mount attached to the tree holds one reference to itself, its parent and its mountpoint; every path that goes through it holds another.
- * So "busy" is a count: more references than the tree's and the caller's own.
+ * A mount attached to the tree holds one reference to itself, its parent and its mountpoint; every
+ * path that goes through it holds another. So "busy" is a count: more references than the tree's
+ * and the caller's own.
  *
- * Locks: mount_lock (mutex) for changes of the tree, with dcache_lock inside it for each change that a path walk could see.
- * Readers hold either of the two. Nothing is propagated between mounts: each is private.
+ * Locks: mount_lock (mutex) for changes of the tree, with dcache_lock inside it for each change
+ * that a path walk could see. Readers hold either of the two. Nothing is propagated between mounts:
+ * each is private.
  */
 #include "fs/mount.h"
 
@@ -89,7 +91,7 @@ void path_put(struct path *p)
 struct mount *mount_find_locked(const struct mount *m, const struct dentry *d)
 {
     struct mount *c;
-    list_for_each(c, &mounts, link)
+    list_for_each (c, &mounts, link)
         if (c->mountpoint == d && c->parent == m)
             return c;
     return NULL;
@@ -100,14 +102,15 @@ int mount_for_each(int (*fn)(struct mount *m, void *arg), void *arg)
     struct mount *m;
     int ret = 0;
     mutex_lock(&mount_lock);
-    list_for_each(m, &mounts, link)
+    list_for_each (m, &mounts, link)
         if ((ret = fn(m, arg)) != 0)
             break;
     mutex_unlock(&mount_lock);
     return ret;
 }
 
-/* Puts m, whose reference becomes the tree's, on `where` (NULL: the root of all). mount_lock held. */
+/* Puts m, whose reference becomes the tree's, on `where` (NULL: the root of all). mount_lock held.
+ */
 static int attach(struct mount *m, const struct path *where)
 {
     struct inode *at = where ? where->dentry->inode : NULL;
@@ -147,7 +150,7 @@ static void detach(struct mount *m)
     list_del(&m->link);
     m->parent = NULL;
     m->mountpoint = NULL;
-    list_for_each(c, &mounts, link)
+    list_for_each (c, &mounts, link)
         still |= c->mountpoint == at.dentry;
     at.dentry->mounted = still;
     spin_unlock(&dcache_lock);
@@ -157,7 +160,7 @@ static void detach(struct mount *m)
 static struct mount *first_child(const struct mount *m)
 {
     struct mount *c;
-    list_for_each(c, &mounts, link)
+    list_for_each (c, &mounts, link)
         if (c->parent == m)
             return c;
     return NULL;
@@ -273,7 +276,8 @@ static struct super_block *make_tmpfs(char *options)
 
 static struct super_block *make_proc(char *options)
 {
-    (void)options; /* hidepid, gid, subset: taken by Linux of every age; processes of a keep see each other */
+    (void)options; /* hidepid, gid, subset: taken by Linux of every age; processes of a keep see
+                      each other */
     return procfs_create();
 }
 
@@ -292,15 +296,12 @@ static const struct {
     const char *name;
     struct super_block *(*make)(char *options);
 } mountable[] = {
-    {"tmpfs", make_tmpfs},
-    {"ramfs", make_tmpfs},
-    {"proc", make_proc},
-    {"sysfs", make_sysfs},
-    {"devtmpfs", make_devtmpfs},
+    {"tmpfs", make_tmpfs}, {"ramfs", make_tmpfs},       {"proc", make_proc},
+    {"sysfs", make_sysfs}, {"devtmpfs", make_devtmpfs},
 };
 
-static int mount_new_fs(const struct path *where, const char *type, const char *source, uint32_t flags,
-                        char *options)
+static int mount_new_fs(const struct path *where, const char *type, const char *source,
+                        uint32_t flags, char *options)
 {
     for (size_t i = 0; i < ARRAY_LEN(mountable); i++) {
         if (strcmp(mountable[i].name, type) != 0)
@@ -320,25 +321,27 @@ static int mount_new_fs(const struct path *where, const char *type, const char *
     return -ENODEV;
 }
 
-/* Copies, below the copy `to` of a mount, the mounts that stand below `from_root` in `from`. mount_lock held. */
+/* Copies, below the copy `to` of a mount, the mounts that stand below `from_root` in `from`.
+ * mount_lock held. */
 static int bind_below(struct mount *from, struct dentry *from_root, struct mount *to)
 {
     struct {
         struct mount *old, *copy;
-    } *pairs;
+    } * pairs;
     size_t nr = 1, max = 1;
     struct mount *c;
     int err = 0;
-    list_for_each(c, &mounts, link)
+    list_for_each (c, &mounts, link)
         max++;
     pairs = kmalloc(max * sizeof(*pairs));
     if (!pairs)
         return -ENOMEM;
     pairs[0].old = from;
     pairs[0].copy = to;
-    /* Breadth first; the copies, which come at the list's end, are not met: their parents are no `old`. */
+    /* Breadth first; the copies, which come at the list's end, are not met: their parents are no
+     * `old`. */
     for (size_t i = 0; i < nr && !err; i++) {
-        list_for_each(c, &mounts, link) {
+        list_for_each (c, &mounts, link) {
             if (c->parent != pairs[i].old || nr == max || c == to)
                 continue;
             if (i == 0 && !dentry_is_ancestor(from_root, c->mountpoint))
@@ -490,7 +493,8 @@ int64_t sys_mount(uaddr_t source, uaddr_t target, uaddr_t type, uint64_t flags, 
 
 /* ---- umount2(2) ---- */
 
-/* Takes m and all below it out of the tree; their references go as soon as they are out of the lock. */
+/* Takes m and all below it out of the tree; their references go as soon as they are out of the
+ * lock. */
 static void detach_tree(struct mount *m, struct list *gone)
 {
     struct mount *c;
@@ -510,8 +514,8 @@ int64_t sys_umount2(uaddr_t target, int flags)
     struct list gone = LIST_INIT(gone);
     if (flags & ~(MNT_FORCE_K | MNT_DETACH_K | UMOUNT_NOFOLLOW_K))
         return -EINVAL;
-    int err = path_lookup_user(AT_FDCWD_K, target,
-                               flags & UMOUNT_NOFOLLOW_K ? 0 : LOOKUP_FOLLOW, &p);
+    int err =
+        path_lookup_user(AT_FDCWD_K, target, flags & UMOUNT_NOFOLLOW_K ? 0 : LOOKUP_FOLLOW, &p);
     if (err)
         return err;
     struct mount *m = p.mnt;

@@ -2,15 +2,18 @@
 /*
  * The path walk: from a string to a mount and a dentry.
  *
- * It goes in two gaits. walk_cached takes dcache_lock and goes down as many components as the cache knows, through mounts and
- * "..", touching no counts on the way; it counts where it ends. walk_step then does one component with all means: it may ask the
- * file system, revalidate, follow a symbolic link; all of which may sleep. The two alternate until nothing is left.
+ * It goes in two gaits. walk_cached takes dcache_lock and goes down as many components as the cache
+ * knows, through mounts and
+ * "..", touching no counts on the way; it counts where it ends. walk_step then does one component
+ * with all means: it may ask the file system, revalidate, follow a symbolic link; all of which may
+ * sleep. The two alternate until nothing is left.
  *
- * A symbolic link is followed by putting its target before the rest of the path and walking on from where the link stands: no
- * recursion, and the rules for last components and trailing slashes apply to the joined text as they should.
+ * A symbolic link is followed by putting its target before the rest of the path and walking on from
+ * where the link stands: no recursion, and the rules for last components and trailing slashes apply
+ * to the joined text as they should.
  *
- * Attacks met here: links planted in sticky directories (protected_symlinks), ".." above a chroot or openat2 scope, magic links out of
- * a scope, link loops, and paths made long by links.
+ * Attacks met here: links planted in sticky directories (protected_symlinks), ".." above a chroot
+ * or openat2 scope, magic links out of a scope, link loops, and paths made long by links.
  */
 #include "fs/namei.h"
 
@@ -223,7 +226,8 @@ static inline bool follows_link(const struct walk *w, const struct component *c)
 
 enum { WALK_MORE = 0, WALK_DONE = 1 };
 
-/* Goes on as far as the cache leads. WALK_DONE, WALK_MORE (walk_step must do the next component; w->path is counted), or an error. */
+/* Goes on as far as the cache leads. WALK_DONE, WALK_MORE (walk_step must do the next component;
+ * w->path is counted), or an error. */
 static int walk_cached(struct walk *w)
 {
     int ret = WALK_MORE;
@@ -302,9 +306,10 @@ static int walk_cached(struct walk *w)
     return ret;
 }
 
-/* A child by name, from the cache if the file system stands by it, else asked for under the directory's lock. */
-static struct dentry *lookup_child(const struct walk *w, struct dentry *parent, const char *name, size_t len,
-                                   uint32_t hash)
+/* A child by name, from the cache if the file system stands by it, else asked for under the
+ * directory's lock. */
+static struct dentry *lookup_child(const struct walk *w, struct dentry *parent, const char *name,
+                                   size_t len, uint32_t hash)
 {
     struct inode *dir = parent->inode;
     if (!(dir->flags & INODE_NO_DCACHE)) {
@@ -344,8 +349,9 @@ static void walk_move(struct walk *w, struct path *to)
     w->path = *to;
 }
 
-/* A link in a sticky, world-writable directory is followed only by its owner, or when the directory's owner made it: else anybody
- * could lead others' programs from /tmp to where they should not write. */
+/* A link in a sticky, world-writable directory is followed only by its owner, or when the
+ * directory's owner made it: else anybody could lead others' programs from /tmp to where they
+ * should not write. */
 static int check_protected_link(const struct walk *w, const struct inode *link)
 {
     const struct inode *dir = w->path.dentry->inode;
@@ -373,7 +379,8 @@ static int follow_magic_link(struct walk *w, struct inode *link, const char *res
     return 0;
 }
 
-/* Goes through the link d, which stands at w->path and is consumed; rest follows it in the path, after a slash if `slash`. */
+/* Goes through the link d, which stands at w->path and is consumed; rest follows it in the path,
+ * after a slash if `slash`. */
 static int follow_link(struct walk *w, struct dentry *d, const char *rest, bool slash)
 {
     struct inode *link = d->inode;

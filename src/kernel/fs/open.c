@@ -2,7 +2,8 @@
 /*
  * Opening files by name: open, openat, openat2, creat.
  *
- * The descriptor's number is taken before the file is looked for, so that a process at its limit of descriptors makes no file.
+ * The descriptor's number is taken before the file is looked for, so that a process at its limit of
+ * descriptors makes no file.
  */
 #include "base/string.h"
 #include "base/usercopy.h"
@@ -16,8 +17,14 @@
      O_NOATIME_K | O_CLOEXEC_K | O_PATH_K | O_TMPFILE_K)
 #define O_WITH_PATH (O_DIRECTORY_K | O_NOFOLLOW_K | O_PATH_K | O_CLOEXEC_K)
 
-enum { RESOLVE_NO_XDEV_K = 1, RESOLVE_NO_MAGICLINKS_K = 2, RESOLVE_NO_SYMLINKS_K = 4, RESOLVE_BENEATH_K = 8,
-       RESOLVE_IN_ROOT_K = 16, RESOLVE_CACHED_K = 32 };
+enum {
+    RESOLVE_NO_XDEV_K = 1,
+    RESOLVE_NO_MAGICLINKS_K = 2,
+    RESOLVE_NO_SYMLINKS_K = 4,
+    RESOLVE_BENEATH_K = 8,
+    RESOLVE_IN_ROOT_K = 16,
+    RESOLVE_CACHED_K = 32
+};
 
 /* struct open_how of openat2(2) */
 struct k_open_how {
@@ -26,7 +33,8 @@ struct k_open_how {
 
 int open_args_set(struct open_args *a, uint64_t flags, uint64_t mode, bool strict)
 {
-    static const uint8_t access[4] = {MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE};
+    static const uint8_t access[4] = {MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE,
+                                      MAY_READ | MAY_WRITE};
     if (strict && (flags & ~(uint64_t)O_KNOWN))
         return -EINVAL;
     flags &= O_KNOWN;
@@ -93,16 +101,20 @@ static int may_open(const struct path *p, const struct open_args *a)
     return err;
 }
 
-/* In a world-writable sticky directory somebody else's file may be a trap for who meant to create his own. */
+/* In a world-writable sticky directory somebody else's file may be a trap for who meant to create
+ * his own. */
 static int check_protected_create(const struct inode *dir, const struct inode *inode)
 {
-    int level = S_ISFIFO_K(inode->mode) ? protected_fifos : S_ISREG_K(inode->mode) ? protected_regular : 0;
+    int level = S_ISFIFO_K(inode->mode)  ? protected_fifos
+                : S_ISREG_K(inode->mode) ? protected_regular
+                                         : 0;
     if (!level || !(dir->mode & S_ISVTX_K) || inode->uid == dir->uid || inode->uid == vfs_fsuid())
         return 0;
     return (dir->mode & 02) || ((dir->mode & 020) && level >= 2) ? -EACCES : 0;
 }
 
-/* The last part of all opens but O_TMPFILE's: p is what was found, or made by this call. dir: where O_CREAT looked, or NULL. */
+/* The last part of all opens but O_TMPFILE's: p is what was found, or made by this call. dir: where
+ * O_CREAT looked, or NULL. */
 static struct file *open_found(const struct path *p, const struct open_args *a, bool created,
                                const struct inode *dir)
 {
@@ -168,7 +180,8 @@ static int create_file(const struct walk *w, struct dentry *d, kmode_t mode)
     return err;
 }
 
-/* Opens with O_CREAT: the walk stands at the directory, or at the object when the path has no last component. */
+/* Opens with O_CREAT: the walk stands at the directory, or at the object when the path has no last
+ * component. */
 static struct file *open_create(struct walk *w, const struct open_args *a)
 {
     for (;;) {
@@ -176,7 +189,8 @@ static struct file *open_create(struct walk *w, const struct open_args *a)
             /* "/", ".", "..": directories; or what a magic link led to. */
             if (a->flags & O_EXCL_K)
                 return err_ptr(-EEXIST);
-            return w->last_type == LAST_NONE ? open_found(&w->path, a, false, NULL) : err_ptr(-EISDIR);
+            return w->last_type == LAST_NONE ? open_found(&w->path, a, false, NULL)
+                                             : err_ptr(-EISDIR);
         }
         if (w->slash)
             return err_ptr(-EISDIR);
@@ -216,7 +230,7 @@ static struct file *open_create(struct walk *w, const struct open_args *a)
         spin_unlock(&dcache_lock);
         dentry_put(d);
         struct file *f = crossed && (a->lookup & LOOKUP_NO_XDEV) ? err_ptr(-EXDEV)
-                                                                  : open_found(&p, a, created, dir);
+                                                                 : open_found(&p, a, created, dir);
         path_put(&p);
         return f;
     }
@@ -236,7 +250,8 @@ static struct file *open_tmpfile(const struct path *p, const struct open_args *a
         return err_ptr(err);
     kmode_t mode = create_mode(dir, S_IFREG_K | a->mode, &gid);
     mutex_lock(&dir->lock);
-    err = dir->flags & INODE_DEAD ? -ENOENT : dir->ops->tmpfile(dir, mode, vfs_fsuid(), gid, &inode);
+    err =
+        dir->flags & INODE_DEAD ? -ENOENT : dir->ops->tmpfile(dir, mode, vfs_fsuid(), gid, &inode);
     mutex_unlock(&dir->lock);
     if (err)
         return err_ptr(err);
@@ -322,7 +337,8 @@ int64_t sys_creat(uaddr_t name, uint32_t mode)
     return sys_openat(AT_FDCWD_K, name, O_CREAT_K | O_WRONLY_K | O_TRUNC_K, mode);
 }
 
-/* Copies a structure whose size the caller names: shorter ones were handled before; longer ones must be zero behind what is known. */
+/* Copies a structure whose size the caller names: shorter ones were handled before; longer ones
+ * must be zero behind what is known. */
 static int copy_struct(void *dst, size_t known, uaddr_t src, uint64_t size)
 {
     uint8_t rest[64];

@@ -46,14 +46,14 @@ struct overlay_node {
     struct mem_node mem; /* first */
     struct inode *inode;
     /* The rest is used only where there is a lower inode. */
-    struct inode *lower;     /* counted; NULL: made here */
+    struct inode *lower; /* counted; NULL: made here */
     struct list hash_link, owned_link;
-    struct mutex fill_lock;  /* filling of the table and of the attributes from below */
-    bool filled;             /* the table is complete */
+    struct mutex fill_lock; /* filling of the table and of the attributes from below */
+    bool filled;            /* the table is complete */
     bool xattrs_filled;
-    bool is_owned;           /* stands in overlay.owned */
+    bool is_owned;                /* stands in overlay.owned */
     struct extent_map from_lower; /* pages that are the lower file's where they are not cached */
-    uint64_t lower_size;     /* bytes of the lower file that are still part of this one */
+    uint64_t lower_size;          /* bytes of the lower file that are still part of this one */
 };
 
 static struct overlay_node *ovl_node(const struct inode *inode)
@@ -108,7 +108,7 @@ static struct inode *find_counted_locked(struct overlay *fs, struct inode *lower
 {
     struct overlay_node *node;
 
-    list_for_each(node, bucket_of(fs, lower), hash_link)
+    list_for_each (node, bucket_of(fs, lower), hash_link)
         if (node->lower == lower && ref_get_unless_zero(&node->inode->ref))
             return node->inode;
     return NULL;
@@ -371,8 +371,7 @@ static int copy_xattr(struct overlay_node *node, const char *name)
         return -ENOMEM;
     if (size > 0)
         size = ops->getxattr(node->lower, name, value, (size_t)size);
-    int ret = size < 0 ? (int)size
-                       : xattr_set_put(&node->mem.xattrs, name, value, (size_t)size, 0);
+    int ret = size < 0 ? (int)size : xattr_set_put(&node->mem.xattrs, name, value, (size_t)size, 0);
     kfree(value);
     return ret;
 }

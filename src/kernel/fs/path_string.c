@@ -21,7 +21,8 @@ static bool prepend(char **pos, const char *buf, const char *s, size_t len)
     return true;
 }
 
-/* Prepends the path of p up to root. 0; 1 when it does not end at root; -ENAMETOOLONG. dcache_lock held. */
+/* Prepends the path of p up to root. 0; 1 when it does not end at root; -ENAMETOOLONG. dcache_lock
+ * held. */
 static int prepend_path(const struct path *p, const struct path *root, char **pos, const char *buf)
 {
     const struct mount *m = p->mnt;
@@ -75,7 +76,8 @@ char *path_to_string(const struct path *p, char *buf, size_t size, bool mark_del
         if (ret == 0)
             ret = prepend_path(p, &root, &pos, buf);
         if (ret == 1)
-            ret = !mount_in_tree(p->mnt) || prepend(&pos, buf, "(unreachable)", 13) ? 0 : -ENAMETOOLONG;
+            ret = !mount_in_tree(p->mnt) || prepend(&pos, buf, "(unreachable)", 13) ? 0
+                                                                                    : -ENAMETOOLONG;
     }
     spin_unlock(&dcache_lock);
     return ret ? err_ptr(ret) : pos;

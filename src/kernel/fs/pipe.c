@@ -2,17 +2,20 @@
 /*
  * Pipes and FIFOs: a ring of bytes between writers and readers.
  *
- * The ring has one mutex for each side. The holder of rd_mutex moves the tail, the holder of wr_mutex moves the head;
- * either sees the other's position by an acquire load, so a reader and a writer never wait for each other, and the copy from or to
- * the workload (which may sleep in a page fault) runs under a mutex only. head - tail bytes are held; positions never wrap.
+ * The ring has one mutex for each side. The holder of rd_mutex moves the tail, the holder of
+ * wr_mutex moves the head; either sees the other's position by an acquire load, so a reader and a
+ * writer never wait for each other, and the copy from or to the workload (which may sleep in a page
+ * fault) runs under a mutex only. head - tail bytes are held; positions never wrap.
  *
- * Waking: whoever moved a position wakes one sleeper of the other side, after the move. Sleepers test the positions after
- * they have queued themselves (wait_queue.h orders the two). Sleepers are exclusive: one write wakes one reader; a
- * reader that slept and leaves bytes behind wakes the next one. Writers sleep until PIPE_BUF bytes are free, so that
- * a small write is never torn and a big one does not wake for single bytes.
+ * Waking: whoever moved a position wakes one sleeper of the other side, after the move. Sleepers
+ * test the positions after they have queued themselves (wait_queue.h orders the two). Sleepers are
+ * exclusive: one write wakes one reader; a reader that slept and leaves bytes behind wakes the next
+ * one. Writers sleep until PIPE_BUF bytes are free, so that a small write is never torn and a big
+ * one does not wake for single bytes.
  *
- * Counts of open ends change under pipe->lock, with all sleepers woken after it; attaching a pipe to a FIFO's inode goes
- * under pipe_attach_lock. Lock order: rd_mutex of any pipe -> wr_mutex of any pipe -> pipe_attach_lock -> pipe->lock.
+ * Counts of open ends change under pipe->lock, with all sleepers woken after it; attaching a pipe
+ * to a FIFO's inode goes under pipe_attach_lock. Lock order: rd_mutex of any pipe -> wr_mutex of
+ * any pipe -> pipe_attach_lock -> pipe->lock.
  */
 #include "fs/pipe.h"
 
@@ -69,7 +72,8 @@ static bool readable_or_end(const struct pipe *p)
 
 static bool writable_or_broken(const struct pipe *p, uint32_t need, bool packet)
 {
-    return !READ_ONCE(p->readers) || (pipe_free_bytes(p) >= need && (!packet || packet_slot_free(p)));
+    return !READ_ONCE(p->readers) ||
+           (pipe_free_bytes(p) >= need && (!packet || packet_slot_free(p)));
 }
 
 void pipe_send_sigpipe(void)
@@ -100,7 +104,8 @@ int pipe_lock_readable(struct pipe *p, bool nonblock)
         if (nonblock)
             return -EAGAIN;
         int r;
-        WAIT_EVENT(&p->rd_wait, readable_or_end(p), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE, KTIME_NEVER, r);
+        WAIT_EVENT(&p->rd_wait, readable_or_end(p), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE,
+                   KTIME_NEVER, r);
         if (r)
             return r;
         locked = PIPE_LOCKED_AFTER_SLEEP;
@@ -148,7 +153,8 @@ int pipe_lock_writable(struct pipe *p, uint32_t need, bool packet, bool nonblock
         if (nonblock)
             return -EAGAIN;
         int r;
-        WAIT_EVENT(&p->wr_wait, writable_or_broken(p, need, packet), WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE, KTIME_NEVER, r);
+        WAIT_EVENT(&p->wr_wait, writable_or_broken(p, need, packet),
+                   WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE, KTIME_NEVER, r);
         if (r)
             return r;
         locked = PIPE_LOCKED_AFTER_SLEEP;
@@ -159,7 +165,8 @@ uint32_t pipe_readable_bytes(struct pipe *p, bool *packet)
 {
     uint64_t head = __atomic_load_n(&p->head, __ATOMIC_ACQUIRE);
     *packet = false;
-    /* A packet is published before the head that covers it; one at the tail is whole, because bytes are held. */
+    /* A packet is published before the head that covers it; one at the tail is whole, because bytes
+     * are held. */
     if (__atomic_load_n(&p->packet_head, __ATOMIC_ACQUIRE) != p->packet_tail) {
         const struct pipe_packet *first = &p->packets[p->packet_tail % max_packets(p)];
         if (first->start <= p->tail) {
@@ -192,7 +199,8 @@ void pipe_unlock_consumed(struct pipe *p, uint32_t n, int lock_result)
 {
     if (n) {
         uint64_t tail = p->tail + n;
-        if (READ_ONCE(p->packet_head) != p->packet_tail && p->packets[p->packet_tail % max_packets(p)].end == tail)
+        if (READ_ONCE(p->packet_head) != p->packet_tail &&
+            p->packets[p->packet_tail % max_packets(p)].end == tail)
             __atomic_store_n(&p->packet_tail, p->packet_tail + 1, __ATOMIC_RELEASE);
         __atomic_store_n(&p->tail, tail, __ATOMIC_RELEASE);
     }
@@ -275,7 +283,8 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
     int64_t total = 0, err = 0;
     while (u->remaining) {
         uint32_t need = (uint32_t)k_min(u->remaining, (uint64_t)PIPE_BUF_K);
-        int locked = pipe_lock_writable(p, nonblock && !atomic && !packet && !total ? 1 : need, packet, nonblock);
+        int locked = pipe_lock_writable(p, nonblock && !atomic && !packet && !total ? 1 : need,
+                                        packet, nonblock);
         if (locked < 0) {
             err = locked;
             break;
@@ -558,7 +567,8 @@ static int pipe_create(uint32_t flags, struct file *ends[2])
     k_snprintf(name, sizeof(name), "pipe:[%lu]", (unsigned long)inode->ino);
 
     inode_get(inode);
-    ends[0] = file_new_anon_on(inode, name, &fifo_file_ops, p, O_RDONLY_K | (flags & O_NONBLOCK_K), FMODE_READ | FMODE_STREAM);
+    ends[0] = file_new_anon_on(inode, name, &fifo_file_ops, p, O_RDONLY_K | (flags & O_NONBLOCK_K),
+                               FMODE_READ | FMODE_STREAM);
     if (is_err(ends[0])) {
         inode->pipe = NULL;
         inode_put(inode);
@@ -566,7 +576,8 @@ static int pipe_create(uint32_t flags, struct file *ends[2])
         return (int)ptr_err(ends[0]);
     }
     inode_get(inode); /* pipe_leave below looks at it after a failure */
-    ends[1] = file_new_anon_on(inode, name, &fifo_file_ops, p, O_WRONLY_K | flags, FMODE_WRITE | FMODE_STREAM);
+    ends[1] = file_new_anon_on(inode, name, &fifo_file_ops, p, O_WRONLY_K | flags,
+                               FMODE_WRITE | FMODE_STREAM);
     int r = 0;
     if (is_err(ends[1])) {
         r = (int)ptr_err(ends[1]);

@@ -2,12 +2,13 @@
 /*
  * poll, ppoll, select, pselect6.
  *
- * A call asks each file for its events. The first round also hangs an entry into each wait queue the file names; the entry's
- * wake function marks the call as triggered and wakes its thread, which asks again. Entries hold their file, so
- * that a descriptor closed by another thread meanwhile does not take its queue away.
+ * A call asks each file for its events. The first round also hangs an entry into each wait queue
+ * the file names; the entry's wake function marks the call as triggered and wakes its thread, which
+ * asks again. Entries hold their file, so that a descriptor closed by another thread meanwhile does
+ * not take its queue away.
  *
- * No lock is held while files are asked. poll_set.triggered is set under the file's queue lock and cleared before a round, so
- * an event between asking and sleeping is not lost.
+ * No lock is held while files are asked. poll_set.triggered is set under the file's queue lock and
+ * cleared before a round, so an event between asking and sleeping is not lost.
  */
 #include "fs/poll.h"
 
@@ -98,7 +99,8 @@ static void poll_queue(struct poll_table *pt, struct file *f, struct wait_queue 
         return;
     }
     file_get(f);
-    *e = (struct poll_entry){.w = {.thread = current, .wake = poll_wake}, .q = q, .f = f, .set = set, .key = set->key};
+    *e = (struct poll_entry){
+        .w = {.thread = current, .wake = poll_wake}, .q = q, .f = f, .set = set, .key = set->key};
     wait_queue_add(q, &e->w);
 }
 
@@ -131,9 +133,11 @@ static void poll_set_release(struct poll_set *set)
     }
 }
 
-/* Asks everything until something is ready. `ask` makes one round: counts what is ready, and registers with *pt, which it sets to NULL
- * once something was ready. deadline 0: does not wait. The count, 0 (time over), -ERESTARTNOHAND, -ENOMEM. */
-static int64_t poll_until(int64_t (*ask)(void *arg, struct poll_set *set, struct poll_table **pt), void *arg, ktime_t deadline)
+/* Asks everything until something is ready. `ask` makes one round: counts what is ready, and
+ * registers with *pt, which it sets to NULL once something was ready. deadline 0: does not wait.
+ * The count, 0 (time over), -ERESTARTNOHAND, -ENOMEM. */
+static int64_t poll_until(int64_t (*ask)(void *arg, struct poll_set *set, struct poll_table **pt),
+                          void *arg, ktime_t deadline)
 {
     struct poll_set set;
     poll_set_init(&set);
@@ -192,9 +196,10 @@ static int deadline_after(const struct k_timespec *t, ktime_t *deadline)
 
 enum timeout_kind { TIMEOUT_TIMESPEC, TIMEOUT_TIMEVAL };
 
-/* Linux writes what is left back into the timeout. Where that memory cannot be written the call stays what it is, but cannot be
- * restarted, since the time would start anew. */
-static int64_t write_remaining(uaddr_t addr, enum timeout_kind kind, ktime_t deadline, int64_t result)
+/* Linux writes what is left back into the timeout. Where that memory cannot be written the call
+ * stays what it is, but cannot be restarted, since the time would start anew. */
+static int64_t write_remaining(uaddr_t addr, enum timeout_kind kind, ktime_t deadline,
+                               int64_t result)
 {
     if (!addr || deadline == 0 || deadline == KTIME_NEVER)
         return result;
@@ -254,7 +259,8 @@ static int64_t do_poll(uaddr_t ufds, uint32_t nr, ktime_t deadline)
     if (!copy_from_user(call.fds, ufds, bytes)) {
         r = poll_until(poll_ask, &call, deadline);
         for (uint32_t i = 0; i < nr; i++)
-            if (put_user(call.fds[i].revents, ufds + i * sizeof(*call.fds) + offsetof(struct k_pollfd, revents))) {
+            if (put_user(call.fds[i].revents,
+                         ufds + i * sizeof(*call.fds) + offsetof(struct k_pollfd, revents))) {
                 r = -EFAULT;
                 break;
             }
@@ -338,7 +344,8 @@ static int64_t select_ask(void *arg, struct poll_set *set, struct poll_table **p
             struct file *f = fd_get((int)(w * 64 + i));
             uint32_t mask = POLLNVAL_K;
             if (f) {
-                set->key = SELECT_EX | (in[w] & bit ? SELECT_IN : 0) | (out[w] & bit ? SELECT_OUT : 0);
+                set->key =
+                    SELECT_EX | (in[w] & bit ? SELECT_IN : 0) | (out[w] & bit ? SELECT_OUT : 0);
                 mask = file_poll(f, *pt);
                 file_put(f);
             }
@@ -355,13 +362,15 @@ static int64_t select_ask(void *arg, struct poll_set *set, struct poll_table **p
     return count;
 }
 
-/* Linux ignores bits beyond the process's descriptor table; programs pass FD_SETSIZE and more without having that memory. */
+/* Linux ignores bits beyond the process's descriptor table; programs pass FD_SETSIZE and more
+ * without having that memory. */
 static uint32_t clip_to_table(int n)
 {
     if (n <= 1024)
         return (uint32_t)n;
     int highest = -1;
-    for (int fd = files_next_fd(current->files, 0); fd >= 0; fd = files_next_fd(current->files, fd + 1))
+    for (int fd = files_next_fd(current->files, 0); fd >= 0;
+         fd = files_next_fd(current->files, fd + 1))
         highest = fd;
     return (uint32_t)k_min(k_min(n, FD_TABLE_MAX), k_max(1024, ALIGN_UP(highest + 1, 64)));
 }
@@ -370,7 +379,8 @@ static uint32_t clip_to_table(int n)
 static int select_check(const struct select_call *call)
 {
     for (uint32_t w = 0; w < call->words; w++) {
-        uint64_t all = call->bits[w] | call->bits[call->words + w] | call->bits[2 * call->words + w];
+        uint64_t all =
+            call->bits[w] | call->bits[call->words + w] | call->bits[2 * call->words + w];
         for (; all; all &= all - 1) {
             uint32_t fd = w * 64 + (uint32_t)__builtin_ctzll(all);
             if (fd >= call->nr_fds)
@@ -411,7 +421,8 @@ static int64_t do_select(int n, const uaddr_t set[3], ktime_t deadline)
     call.words = (call.nr_fds + 63) / 64;
     uint64_t inline_bits[6 * 4];
     call.bits = inline_bits;
-    if (6 * call.words > ARRAY_LEN(inline_bits) && !(call.bits = kmalloc(6 * call.words * sizeof(uint64_t))))
+    if (6 * call.words > ARRAY_LEN(inline_bits) &&
+        !(call.bits = kmalloc(6 * call.words * sizeof(uint64_t))))
         return -ENOMEM;
     int64_t r = select_with_bits(&call, set, deadline);
     if (call.bits != inline_bits)
@@ -426,7 +437,8 @@ int64_t sys_select(int n, uaddr_t in, uaddr_t out, uaddr_t ex, uaddr_t timeout)
         struct k_timeval tv;
         if (get_user(tv, timeout))
             return -EFAULT;
-        struct k_timespec t = {(int64_t)((uint64_t)tv.sec + (uint64_t)(tv.usec / 1000000)), tv.usec % 1000000 * (int64_t)NSEC_PER_USEC};
+        struct k_timespec t = {(int64_t)((uint64_t)tv.sec + (uint64_t)(tv.usec / 1000000)),
+                               tv.usec % 1000000 * (int64_t)NSEC_PER_USEC};
         int r = deadline_after(&t, &deadline);
         if (r)
             return r;

@@ -5,7 +5,8 @@
 
 #include "base/types.h"
 
-/* Puts the mask at `mask` (size bytes; 0: leaves current's as it is) into effect until the call ends. 0, -EINVAL, -EFAULT. */
+/* Puts the mask at `mask` (size bytes; 0: leaves current's as it is) into effect until the call
+ * ends. 0, -EINVAL, -EFAULT. */
 int poll_set_sigmask(uaddr_t mask, uint64_t size);
 /* At the end: an interrupted call keeps the mask until its handler has run. */
 void poll_restore_sigmask(uaddr_t mask, bool interrupted);

@@ -80,8 +80,8 @@ static int fdinfo_show(const struct pseudo_node *n, struct text *t)
     files_put(files);
     if (!(f->mode & FMODE_PATH))
         flags |= O_LARGEFILE_K;
-    text_printf(t, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", (long)READ_ONCE(f->pos), flags, f->path.mnt ? f->path.mnt->id : 0,
-                f->inode->ino);
+    text_printf(t, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", (long)READ_ONCE(f->pos),
+                flags, f->path.mnt ? f->path.mnt->id : 0, f->inode->ino);
     if (f->ops->show_fdinfo) {
         char *extra = kzalloc(FDINFO_EXTRA);
         if (extra) {
@@ -98,19 +98,24 @@ static int fdinfo_show(const struct pseudo_node *n, struct text *t)
 
 /* ---- names ---- */
 
-static const struct pseudo_entry fd_entry = {.mode = S_IFLNK_K | 0700, .readlink = fd_readlink, .follow = fd_follow};
-static const struct pseudo_entry fdinfo_entry = {.mode = S_IFREG_K | 0444, .show = fdinfo_show, .open = proc_open_private};
+static const struct pseudo_entry fd_entry = {
+    .mode = S_IFLNK_K | 0700, .readlink = fd_readlink, .follow = fd_follow};
+static const struct pseudo_entry fdinfo_entry = {
+    .mode = S_IFREG_K | 0444, .show = fdinfo_show, .open = proc_open_private};
 
 /* The mode of a link says how its file is open. */
-static void set_child(struct pseudo_node *child, const struct pseudo_entry *entry, uint32_t fd, const struct file *f)
+static void set_child(struct pseudo_node *child, const struct pseudo_entry *entry, uint32_t fd,
+                      const struct file *f)
 {
     child->entry = entry;
     child->index = fd;
     if (entry == &fd_entry)
-        child->mode = S_IFLNK_K | (f->mode & FMODE_READ ? 0500 : 0) | (f->mode & FMODE_WRITE ? 0300 : 0);
+        child->mode =
+            S_IFLNK_K | (f->mode & FMODE_READ ? 0500 : 0) | (f->mode & FMODE_WRITE ? 0300 : 0);
 }
 
-static int lookup_fd(const struct pseudo_node *dir, const char *name, struct pseudo_node *child, const struct pseudo_entry *entry)
+static int lookup_fd(const struct pseudo_node *dir, const char *name, struct pseudo_node *child,
+                     const struct pseudo_entry *entry)
 {
     uint32_t fd;
     if (!pseudo_parse_name(name, INT_MAX, &fd))
@@ -125,14 +130,15 @@ static int lookup_fd(const struct pseudo_node *dir, const char *name, struct pse
     return 0;
 }
 
-static bool next_fd(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child,
-                    const struct pseudo_entry *entry)
+static bool next_fd(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                    struct pseudo_node *child, const struct pseudo_entry *entry)
 {
     struct files *files = *cookie <= INT_MAX ? node_files(dir) : NULL;
     bool found = false;
     if (!files)
         return false;
-    for (int fd = files_next_fd(files, (int)*cookie); fd >= 0 && !found; fd = files_next_fd(files, fd + 1)) {
+    for (int fd = files_next_fd(files, (int)*cookie); fd >= 0 && !found;
+         fd = files_next_fd(files, fd + 1)) {
         struct file *f = files_get_file(files, fd);
         if (!f)
             continue; /* closed meanwhile */
@@ -150,7 +156,8 @@ static int fd_lookup(const struct pseudo_node *dir, const char *name, struct pse
 {
     return lookup_fd(dir, name, child, &fd_entry);
 }
-static bool fd_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool fd_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                    struct pseudo_node *child)
 {
     return next_fd(dir, cookie, name, child, &fd_entry);
 }
@@ -158,7 +165,8 @@ static int fdinfo_lookup(const struct pseudo_node *dir, const char *name, struct
 {
     return lookup_fd(dir, name, child, &fdinfo_entry);
 }
-static bool fdinfo_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool fdinfo_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                        struct pseudo_node *child)
 {
     return next_fd(dir, cookie, name, child, &fdinfo_entry);
 }

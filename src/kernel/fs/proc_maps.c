@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The areas of an address space: maps, smaps, smaps_rollup. Formats: proc(5). Trampolines of patched text are the kernel's and not shown. Of
- * the counters of smaps there are those that the kernel knows; resident pages can be counted only from within the address space.
+ * The areas of an address space: maps, smaps, smaps_rollup. Formats: proc(5). Trampolines of
+ * patched text are the kernel's and not shown. Of the counters of smaps there are those that the
+ * kernel knows; resident pages can be counted only from within the address space.
  */
 #include "base/kmalloc.h"
 #include "base/string.h"
@@ -47,8 +48,9 @@ static void show_area(const struct mm *mm, const struct vma *v, char *room, stru
     } else {
         name = special_name(mm, v);
     }
-    text_printf(t, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, v->end, v->prot & PROT_READ_K ? 'r' : '-',
-                v->prot & PROT_WRITE_K ? 'w' : '-', v->prot & PROT_EXEC_K ? 'x' : '-', v->flags & VMA_SHARED ? 's' : 'p', offset,
+    text_printf(t, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, v->end,
+                v->prot & PROT_READ_K ? 'r' : '-', v->prot & PROT_WRITE_K ? 'w' : '-',
+                v->prot & PROT_EXEC_K ? 'x' : '-', v->flags & VMA_SHARED ? 's' : 'p', offset,
                 dev_major(dev), dev_minor(dev), ino);
     if (name) {
         text_pad(t, line, NAME_COLUMN);
@@ -62,7 +64,8 @@ static bool is_shown(const struct vma *v)
     return !(v->flags & VMA_TRAMPOLINE);
 }
 
-/* The mm of the node's process for who may look into it, counted; NULL with *err 0: it has none any more. */
+/* The mm of the node's process for who may look into it, counted; NULL with *err 0: it has none any
+ * more. */
 static struct mm *node_mm(const struct pseudo_node *n, int *err)
 {
     struct thread *t = proc_thread(n);
@@ -117,10 +120,12 @@ static void show_flags(const struct vma *v, struct text *t)
         bool set;
         const char *name;
     } flags[] = {
-        {v->prot & PROT_READ_K, "rd "},         {v->prot & PROT_WRITE_K, "wr "},         {v->prot & PROT_EXEC_K, "ex "},
-        {v->flags & VMA_SHARED, "sh "},         {v->max_prot & PROT_READ_K, "mr "},      {v->max_prot & PROT_WRITE_K, "mw "},
-        {v->max_prot & PROT_EXEC_K, "me "},     {v->flags & VMA_GROWSDOWN, "gd "},       {v->flags & VMA_LOCKED, "lo "},
-        {v->flags & VMA_DONTFORK, "dc "},       {v->flags & VMA_NORESERVE, "nr "},       {v->flags & VMA_WIPEONFORK, "wf "},
+        {v->prot & PROT_READ_K, "rd "},     {v->prot & PROT_WRITE_K, "wr "},
+        {v->prot & PROT_EXEC_K, "ex "},     {v->flags & VMA_SHARED, "sh "},
+        {v->max_prot & PROT_READ_K, "mr "}, {v->max_prot & PROT_WRITE_K, "mw "},
+        {v->max_prot & PROT_EXEC_K, "me "}, {v->flags & VMA_GROWSDOWN, "gd "},
+        {v->flags & VMA_LOCKED, "lo "},     {v->flags & VMA_DONTFORK, "dc "},
+        {v->flags & VMA_NORESERVE, "nr "},  {v->flags & VMA_WIPEONFORK, "wf "},
     };
     text_puts(t, "VmFlags: ");
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)

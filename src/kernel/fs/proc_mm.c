@@ -2,9 +2,10 @@
 /*
  * The memory of processes as /proc shows it: arguments, environment, auxiliary vector, mem.
  *
- * Another process's memory is reachable only from within its address space. So a reader goes there, copies into kernel memory, and comes
- * back (proc_mm_enter). Its registers of extended state and FS base stay behind on its own carrier, so they are put aside. The
- * visited address space is counted meanwhile: an execve over there takes a fresh one instead of clearing it.
+ * Another process's memory is reachable only from within its address space. So a reader goes there,
+ * copies into kernel memory, and comes back (proc_mm_enter). Its registers of extended state and FS
+ * base stay behind on its own carrier, so they are put aside. The visited address space is counted
+ * meanwhile: an execve over there takes a fresh one instead of clearing it.
  */
 #include "base/kmalloc.h"
 #include "base/string.h"
@@ -78,7 +79,8 @@ static struct mm *node_mm(const struct pseudo_node *n, bool private, int *err)
 
 /* ---- arguments, environment ---- */
 
-/* Appends [start, end) of the address space that the caller is in; stops at what cannot be read. True: all of it. */
+/* Appends [start, end) of the address space that the caller is in; stops at what cannot be read.
+ * True: all of it. */
 static bool append_user(struct text *t, uaddr_t start, uaddr_t end)
 {
     char *buf = kmalloc(PIECE);
@@ -104,12 +106,14 @@ static int show_strings(const struct pseudo_node *n, struct text *t, bool args)
     if (!mm)
         return err;
     mutex_lock(&mm->lock);
-    uaddr_t start = args ? mm->arg_start : mm->env_start, end = args ? mm->arg_end : mm->env_end, env_end = mm->env_end;
+    uaddr_t start = args ? mm->arg_start : mm->env_start, end = args ? mm->arg_end : mm->env_end,
+            env_end = mm->env_end;
     mutex_unlock(&mm->lock);
     err = start < end ? proc_mm_enter(&v, mm) : 0;
     if (start < end && !err) {
         bool all = append_user(t, start, k_min(end, start + STRINGS_MAX));
-        /* A program that writes a longer title over its arguments, and on into the environment, leaves no NUL at their end. */
+        /* A program that writes a longer title over its arguments, and on into the environment,
+         * leaves no NUL at their end. */
         if (args && all && t->len && t->buf[t->len - 1] != 0) {
             size_t old = t->len;
             append_user(t, end, k_min(env_end, end + STRINGS_MAX));
@@ -148,15 +152,17 @@ int proc_auxv_show(const struct pseudo_node *n, struct text *t)
 
 /* ---- mem ---- */
 
-/* Each use looks the process up again, and whether current may look into it: the file keeps no memory alive, and gives no right that
- * a program with other credentials, executed meanwhile, would take away. */
+/* Each use looks the process up again, and whether current may look into it: the file keeps no
+ * memory alive, and gives no right that a program with other credentials, executed meanwhile, would
+ * take away. */
 static int mem_open(struct inode *inode, struct file *f)
 {
     (void)f;
     return proc_open_private(pseudo_node(inode));
 }
 
-/* Moves between u and the memory of f's process, through a piece of kernel memory: u's addresses are the caller's own. */
+/* Moves between u and the memory of f's process, through a piece of kernel memory: u's addresses
+ * are the caller's own. */
 static int64_t mem_move(struct file *f, struct uio *u, uint64_t *pos, bool write)
 {
     int64_t total = 0;

@@ -97,7 +97,8 @@ static int list_mountinfo(struct mount *m, void *arg)
     uint32_t flags = READ_ONCE(m->flags);
     if (!mount_place(m, l->room))
         return 0;
-    text_printf(t, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : 0, (unsigned)(dev >> 8) & 0xfff,
+    text_printf(t, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : 0,
+                (unsigned)(dev >> 8) & 0xfff,
                 (unsigned)(dev & 0xff) | ((unsigned)(dev >> 12) & ~0xffu));
     text_put_escaped(t, root_inside(m, l->room), ESCAPED);
     text_putc(t, ' ');

@@ -57,7 +57,8 @@ static int link_follow(const struct pseudo_node *n, struct path *out)
         return -ENOENT;
     int err = proc_may_look(t);
     if (!err)
-        err = n->entry->arg == LINK_EXE ? exe_path(t, out) : fs_path(t, n->entry->arg == LINK_ROOT, out);
+        err = n->entry->arg == LINK_EXE ? exe_path(t, out)
+                                        : fs_path(t, n->entry->arg == LINK_ROOT, out);
     thread_put(t);
     return err;
 }
@@ -118,12 +119,14 @@ static int limits_show(const struct pseudo_node *n, struct text *t)
     static const struct {
         const char *name, *unit;
     } limits[NR_RLIMITS] = {
-        {"Max cpu time", "seconds"},       {"Max file size", "bytes"},          {"Max data size", "bytes"},
-        {"Max stack size", "bytes"},       {"Max core file size", "bytes"},     {"Max resident set", "bytes"},
-        {"Max processes", "processes"},    {"Max open files", "files"},         {"Max locked memory", "bytes"},
-        {"Max address space", "bytes"},    {"Max file locks", "locks"},         {"Max pending signals", "signals"},
-        {"Max msgqueue size", "bytes"},    {"Max nice priority", NULL},         {"Max realtime priority", NULL},
-        {"Max realtime timeout", "us"},
+        {"Max cpu time", "seconds"},     {"Max file size", "bytes"},
+        {"Max data size", "bytes"},      {"Max stack size", "bytes"},
+        {"Max core file size", "bytes"}, {"Max resident set", "bytes"},
+        {"Max processes", "processes"},  {"Max open files", "files"},
+        {"Max locked memory", "bytes"},  {"Max address space", "bytes"},
+        {"Max file locks", "locks"},     {"Max pending signals", "signals"},
+        {"Max msgqueue size", "bytes"},  {"Max nice priority", NULL},
+        {"Max realtime priority", NULL}, {"Max realtime timeout", "us"},
     };
     struct k_rlimit values[NR_RLIMITS];
     struct thread *thread = proc_thread(n);
@@ -184,7 +187,8 @@ static int64_t oom_write(const struct pseudo_node *n, char *buf, size_t len)
     int64_t value;
     int err = pseudo_parse_number(buf, &value);
     bool old = n->entry->arg == OOM_ADJ;
-    if (!err && (value < (old ? OOM_OLD_MIN : OOM_ADJ_MIN) || value > (old ? OOM_OLD_MAX : OOM_ADJ_MAX)))
+    if (!err &&
+        (value < (old ? OOM_OLD_MIN : OOM_ADJ_MIN) || value > (old ? OOM_OLD_MAX : OOM_ADJ_MAX)))
         err = -EINVAL;
     if (err)
         return err;
@@ -194,7 +198,8 @@ static int64_t oom_write(const struct pseudo_node *n, char *buf, size_t len)
     if (!thread)
         return -ESRCH;
     struct process *p = thread->process;
-    /* Who is not privileged can only make himself a more likely victim than he was, or go back to neutral. */
+    /* Who is not privileged can only make himself a more likely victim than he was, or go back to
+     * neutral. */
     if (value < k_min(p->oom_score_adj, 0) && !vfs_capable(CAP_SYS_RESOURCE_K))
         err = -EACCES;
     else
@@ -214,7 +219,9 @@ static int io_show(const struct pseudo_node *n, struct text *t)
     const struct process *p = thread->process;
     /* The keep has no block devices: nothing ever goes to one. */
     if (!err)
-        text_printf(t, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+        text_printf(t,
+                    "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: "
+                    "0\ncancelled_write_bytes: 0\n",
                     p->io_rchar, p->io_wchar, p->io_syscr, p->io_syscw);
     thread_put(thread);
     return err;
@@ -247,7 +254,7 @@ static int children_show(const struct pseudo_node *n, struct text *t)
     if (!thread)
         return -ESRCH;
     spin_lock(&proc_tree_lock);
-    list_for_each(c, &thread->process->children, sibling)
+    list_for_each (c, &thread->process->children, sibling)
         if (c->parent_tid == thread->tid)
             text_printf(t, "%d ", c->pid);
     spin_unlock(&proc_tree_lock);
@@ -281,14 +288,15 @@ static int task_lookup(const struct pseudo_node *dir, const char *name, struct p
     return 0;
 }
 
-static bool task_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool task_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                      struct pseudo_node *child)
 {
     struct thread *self = proc_thread(dir), *t;
     kpid_t best = 0;
     if (!self)
         return false;
     spin_lock(&proc_tree_lock);
-    list_for_each(t, &self->process->threads, process_link)
+    list_for_each (t, &self->process->threads, process_link)
         if ((uint64_t)t->tid >= *cookie && (!best || t->tid < best))
             best = t->tid;
     spin_unlock(&proc_tree_lock);
@@ -306,31 +314,58 @@ static const struct pseudo_dir task_list_dir = {.lookup = task_lookup, .next = t
 
 /* ---- the tables ---- */
 
-#define DIR_ENTRY(n, m, d) {.name = n, .mode = S_IFDIR_K | (m), .dir = d}
-#define LINK_ENTRY(n, a) {.name = n, .mode = S_IFLNK_K | 0777, .readlink = link_readlink, .follow = link_follow, .arg = a}
-#define FILE_ENTRY(n, m, fn) {.name = n, .mode = S_IFREG_K | (m), .show = fn}
-#define PRIVATE_ENTRY(n, m, fn) {.name = n, .mode = S_IFREG_K | (m), .show = fn, .open = proc_open_private}
-#define FIXED_ENTRY(n, m, text, w) {.name = n, .mode = S_IFREG_K | (m), .show = proc_constant_show, .data = text, .write = w}
-#define OOM_ENTRY(n, m, a, w) {.name = n, .mode = S_IFREG_K | (m), .show = oom_show, .write = w, .arg = a}
+#define DIR_ENTRY(n, m, d)                                                                         \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR_K | (m), .dir = d                                               \
+    }
+#define LINK_ENTRY(n, a)                                                                           \
+    {                                                                                              \
+        .name = n, .mode = S_IFLNK_K | 0777, .readlink = link_readlink, .follow = link_follow,     \
+        .arg = a                                                                                   \
+    }
+#define FILE_ENTRY(n, m, fn)                                                                       \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | (m), .show = fn                                             \
+    }
+#define PRIVATE_ENTRY(n, m, fn)                                                                    \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | (m), .show = fn, .open = proc_open_private                  \
+    }
+#define FIXED_ENTRY(n, m, text, w)                                                                 \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | (m), .show = proc_constant_show, .data = text, .write = w   \
+    }
+#define OOM_ENTRY(n, m, a, w)                                                                      \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | (m), .show = oom_show, .write = w, .arg = a                 \
+    }
 
 #define ID_MAP "         0          0 4294967295\n"
 
-#define COMMON_ENTRIES(whole)                                                                                                              \
-    DIR_ENTRY("fd", 0500, &proc_fd_dir), DIR_ENTRY("fdinfo", 0555, &proc_fdinfo_dir), PRIVATE_ENTRY("environ", 0400, proc_environ_show),   \
-        PRIVATE_ENTRY("auxv", 0400, proc_auxv_show), FILE_ENTRY("status", 0444, proc_status_show),                                         \
-        PRIVATE_ENTRY("personality", 0400, personality_show), FILE_ENTRY("limits", 0444, limits_show),                                     \
-        {.name = "comm", .mode = S_IFREG_K | 0644, .show = comm_show, .write = comm_write},                                                \
-        FILE_ENTRY("cmdline", 0444, proc_cmdline_show),                                                                                    \
-        {.name = "stat", .mode = S_IFREG_K | 0444, .show = proc_stat_show, .arg = whole},                                                  \
-        FILE_ENTRY("statm", 0444, proc_statm_show), PRIVATE_ENTRY("maps", 0444, proc_maps_show),                                           \
-        {.name = "mem", .mode = S_IFREG_K | 0600, .fops = &proc_mem_fops}, LINK_ENTRY("cwd", LINK_CWD), LINK_ENTRY("root", LINK_ROOT),     \
-        LINK_ENTRY("exe", LINK_EXE), FILE_ENTRY("mounts", 0444, proc_mounts_show), FILE_ENTRY("mountinfo", 0444, proc_mountinfo_show),     \
-        PRIVATE_ENTRY("smaps", 0444, proc_smaps_show), PRIVATE_ENTRY("smaps_rollup", 0444, proc_smaps_rollup_show),                        \
-        FIXED_ENTRY("wchan", 0444, "0", NULL), FIXED_ENTRY("cgroup", 0444, "0::/\n", NULL),                                                \
-        OOM_ENTRY("oom_score", 0444, OOM_SCORE, NULL), OOM_ENTRY("oom_adj", 0644, OOM_ADJ, oom_write),                                     \
-        OOM_ENTRY("oom_score_adj", 0644, OOM_SCORE_ADJ, oom_write), FIXED_ENTRY("loginuid", 0644, "4294967295", refuse_write),             \
-        FIXED_ENTRY("sessionid", 0444, "4294967295", NULL), FILE_ENTRY("io", 0400, io_show),                                               \
-        FIXED_ENTRY("uid_map", 0644, ID_MAP, refuse_write), FIXED_ENTRY("gid_map", 0644, ID_MAP, refuse_write),                            \
+#define COMMON_ENTRIES(whole)                                                                      \
+    DIR_ENTRY("fd", 0500, &proc_fd_dir), DIR_ENTRY("fdinfo", 0555, &proc_fdinfo_dir),              \
+        PRIVATE_ENTRY("environ", 0400, proc_environ_show),                                         \
+        PRIVATE_ENTRY("auxv", 0400, proc_auxv_show), FILE_ENTRY("status", 0444, proc_status_show), \
+        PRIVATE_ENTRY("personality", 0400, personality_show),                                      \
+        FILE_ENTRY("limits", 0444, limits_show),                                                   \
+        {.name = "comm", .mode = S_IFREG_K | 0644, .show = comm_show, .write = comm_write},        \
+        FILE_ENTRY("cmdline", 0444, proc_cmdline_show),                                            \
+        {.name = "stat", .mode = S_IFREG_K | 0444, .show = proc_stat_show, .arg = whole},          \
+        FILE_ENTRY("statm", 0444, proc_statm_show), PRIVATE_ENTRY("maps", 0444, proc_maps_show),   \
+        {.name = "mem", .mode = S_IFREG_K | 0600, .fops = &proc_mem_fops},                         \
+        LINK_ENTRY("cwd", LINK_CWD), LINK_ENTRY("root", LINK_ROOT), LINK_ENTRY("exe", LINK_EXE),   \
+        FILE_ENTRY("mounts", 0444, proc_mounts_show),                                              \
+        FILE_ENTRY("mountinfo", 0444, proc_mountinfo_show),                                        \
+        PRIVATE_ENTRY("smaps", 0444, proc_smaps_show),                                             \
+        PRIVATE_ENTRY("smaps_rollup", 0444, proc_smaps_rollup_show),                               \
+        FIXED_ENTRY("wchan", 0444, "0", NULL), FIXED_ENTRY("cgroup", 0444, "0::/\n", NULL),        \
+        OOM_ENTRY("oom_score", 0444, OOM_SCORE, NULL),                                             \
+        OOM_ENTRY("oom_adj", 0644, OOM_ADJ, oom_write),                                            \
+        OOM_ENTRY("oom_score_adj", 0644, OOM_SCORE_ADJ, oom_write),                                \
+        FIXED_ENTRY("loginuid", 0644, "4294967295", refuse_write),                                 \
+        FIXED_ENTRY("sessionid", 0444, "4294967295", NULL), FILE_ENTRY("io", 0400, io_show),       \
+        FIXED_ENTRY("uid_map", 0644, ID_MAP, refuse_write),                                        \
+        FIXED_ENTRY("gid_map", 0644, ID_MAP, refuse_write),                                        \
         FIXED_ENTRY("setgroups", 0644, "allow\n", refuse_write)
 
 static const struct pseudo_entry pid_entries[] = {
@@ -345,6 +380,7 @@ static const struct pseudo_entry task_entries[] = {
     {},
 };
 
-static const struct pseudo_dir pid_dir = {.entries = pid_entries}, task_dir = {.entries = task_entries};
+static const struct pseudo_dir pid_dir = {.entries = pid_entries},
+                               task_dir = {.entries = task_entries};
 const struct pseudo_entry proc_pid_entry = {.mode = S_IFDIR_K | 0555, .dir = &pid_dir};
 const struct pseudo_entry proc_task_entry = {.mode = S_IFDIR_K | 0555, .dir = &task_dir};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The root of /proc: what is told of the whole keep, and a directory for each process. A thread's number that is no process's is found
- * by name, but not listed.
+ * The root of /proc: what is told of the whole keep, and a directory for each process. A thread's
+ * number that is no process's is found by name, but not listed.
  */
 #include "base/string.h"
 #include "fs/inode.h"
@@ -39,8 +39,8 @@ int proc_may_look(struct thread *t)
     struct cred *c = thread_cred_get(t);
     if (!c)
         return -EACCES;
-    bool same = me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid && me->fsgid == c->gid &&
-                me->fsgid == c->egid && me->fsgid == c->sgid;
+    bool same = me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid &&
+                me->fsgid == c->gid && me->fsgid == c->egid && me->fsgid == c->sgid;
     bool more = c->cap_permitted & ~me->cap_effective;
     cred_put(c);
     return same && !more && t->process->dumpable ? 0 : -EACCES;
@@ -56,8 +56,8 @@ int proc_open_private(const struct pseudo_node *n)
     return err;
 }
 
-/* What belongs to a process belongs to its effective user; to root when others must not see it. The process itself always
- * reaches its own. */
+/* What belongs to a process belongs to its effective user; to root when others must not see it. The
+ * process itself always reaches its own. */
 static void node_refresh(const struct pseudo_node *n, struct inode *inode)
 {
     if (!n->pid)
@@ -111,13 +111,14 @@ static int pid_lookup(const struct pseudo_node *dir, const char *name, struct ps
     return err;
 }
 
-static bool pid_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool pid_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                     struct pseudo_node *child)
 {
     struct process *p;
     bool found = false;
     (void)dir;
     spin_lock(&proc_tree_lock);
-    list_for_each(p, &process_list, all_link) {
+    list_for_each (p, &process_list, all_link) {
         if ((uint64_t)p->pid < *cookie)
             continue;
         *cookie = (uint64_t)p->pid;
@@ -149,15 +150,24 @@ static int64_t thread_self_readlink(const struct pseudo_node *n, char *buf, size
 
 /* ---- the table ---- */
 
-#define FILE_RO(n, fn) {.name = n, .mode = S_IFREG_K | 0444, .show = fn}
-#define FILE_CONSTANT(n, text) {.name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = text}
+#define FILE_RO(n, fn)                                                                             \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = fn                                            \
+    }
+#define FILE_CONSTANT(n, text)                                                                     \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = text              \
+    }
 
 static const struct pseudo_entry root_entries[] = {
     FILE_CONSTANT("cmdline", "\n"),
     FILE_RO("cpuinfo", proc_cpuinfo_show),
-    FILE_CONSTANT("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n"),
+    FILE_CONSTANT(
+        "devices",
+        "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n"),
     FILE_CONSTANT("diskstats", ""),
-    FILE_CONSTANT("filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\n"),
+    FILE_CONSTANT("filesystems",
+                  "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\n"),
     FILE_RO("interrupts", proc_interrupts_show),
     FILE_RO("loadavg", proc_loadavg_show),
     FILE_RO("meminfo", proc_meminfo_show),
@@ -174,8 +184,10 @@ static const struct pseudo_entry root_entries[] = {
     {},
 };
 
-static const struct pseudo_dir root_dir = {.entries = root_entries, .lookup = pid_lookup, .next = pid_next};
-static const struct pseudo_entry root_entry = {.name = "/", .mode = S_IFDIR_K | 0555, .dir = &root_dir};
+static const struct pseudo_dir root_dir = {
+    .entries = root_entries, .lookup = pid_lookup, .next = pid_next};
+static const struct pseudo_entry root_entry = {
+    .name = "/", .mode = S_IFDIR_K | 0555, .dir = &root_dir};
 
 static const struct pseudo_fs proc_fs = {
     .root = &root_entry, .magic = PROC_MAGIC, .refresh = node_refresh, .alive = node_alive};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * status, stat and statm of a process or thread. Formats: proc(5). Lines that tell of what the kernel does not count (VmPeak, VmPTE, the kinds
- * of resident pages) are not there; columns, which have to be, are then 0.
+ * status, stat and statm of a process or thread. Formats: proc(5). Lines that tell of what the
+ * kernel does not count (VmPeak, VmPTE, the kinds of resident pages) are not there; columns, which
+ * have to be, are then 0.
  *
  * Everything is first collected under the locks it needs, then printed.
  */
@@ -48,9 +49,9 @@ static void collect_state(struct thread *t, struct task_state *s)
         char letter;
         const char *word;
     } words[] = {
-        [THREAD_RUNNABLE] = {'R', "running"},        [THREAD_INTERRUPTIBLE] = {'S', "sleeping"},
-        [THREAD_KILLABLE] = {'D', "disk sleep"},     [THREAD_UNINTERRUPTIBLE] = {'D', "disk sleep"},
-        [THREAD_STOPPED] = {'T', "stopped"},         [THREAD_DEAD] = {'Z', "zombie"},
+        [THREAD_RUNNABLE] = {'R', "running"},    [THREAD_INTERRUPTIBLE] = {'S', "sleeping"},
+        [THREAD_KILLABLE] = {'D', "disk sleep"}, [THREAD_UNINTERRUPTIBLE] = {'D', "disk sleep"},
+        [THREAD_STOPPED] = {'T', "stopped"},     [THREAD_DEAD] = {'Z', "zombie"},
     };
     struct process *p = t->process;
     memset(s, 0, sizeof(*s));
@@ -112,9 +113,12 @@ static void show_memory(struct mm *mm, struct text *t)
     mutex_lock(&mm->lock);
     uint64_t code = (PAGE_ALIGN(mm->code_end) - ALIGN_DOWN(mm->code_start, PAGE_SIZE)) / PAGE_SIZE;
     code = k_min(code, mm->exec_vm);
-    text_printf(t, "VmSize:\t%8lu kB\nVmLck:\t%8lu kB\nVmPin:\t%8u kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", kib(mm->total_vm),
-                kib(mm->locked_vm), 0, kib(k_max(mm->hiwater_rss, rss)), kib(rss));
-    text_printf(t, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmLib:\t%8lu kB\nVmSwap:\t%8u kB\nHugetlbPages:\t%8u kB\n",
+    text_printf(
+        t, "VmSize:\t%8lu kB\nVmLck:\t%8lu kB\nVmPin:\t%8u kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n",
+        kib(mm->total_vm), kib(mm->locked_vm), 0, kib(k_max(mm->hiwater_rss, rss)), kib(rss));
+    text_printf(t,
+                "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmLib:\t%8lu kB\nVmSwap:\t%8u "
+                "kB\nHugetlbPages:\t%8u kB\n",
                 kib(mm->data_vm), kib(mm->stack_vm), kib(code), kib(mm->exec_vm - code), 0, 0);
     mutex_unlock(&mm->lock);
 }
@@ -135,16 +139,17 @@ static void show_cpus_allowed(struct thread *thread, struct text *t)
 
 static void show_ids(const struct task_state *s, const struct cred *c, struct text *t)
 {
-    text_printf(t, "State:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", s->letter, s->word, s->pid, s->tid,
-                s->ppid);
-    text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid,
-                c->fsgid);
+    text_printf(t, "State:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+                s->letter, s->word, s->pid, s->tid, s->ppid);
+    text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid,
+                c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
     text_printf(t, "FDSize:\t%u\nGroups:\t", s->fd_size);
     for (uint32_t i = 0; i < c->nr_groups; i++)
         text_printf(t, "%u ", c->groups[i]);
     if (!c->nr_groups)
         text_putc(t, ' ');
-    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", s->pid, s->tid, s->pgid, s->sid);
+    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", s->pid, s->tid, s->pgid,
+                s->sid);
 }
 
 static void show_signals(struct thread *thread, const struct cred *c, struct text *t)
@@ -154,8 +159,9 @@ static void show_signals(struct thread *thread, const struct cred *c, struct tex
     int64_t queued = user_count_add(c->uid, USER_SIGPENDING, 0);
     text_printf(t, "SigQ:\t%ld/%lu\n", (long)k_max(queued, (int64_t)0),
                 (unsigned long)READ_ONCE(thread->process->rlim[RLIMIT_SIGPENDING_K].cur));
-    text_printf(t, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n", s.pending, s.shared,
-                s.blocked, s.ignored, s.caught);
+    text_printf(
+        t, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+        s.pending, s.shared, s.blocked, s.ignored, s.caught);
 }
 
 int proc_status_show(const struct pseudo_node *n, struct text *t)
@@ -183,11 +189,13 @@ int proc_status_show(const struct pseudo_node *n, struct text *t)
     }
     text_printf(t, "Threads:\t%d\n", s.nr_threads);
     show_signals(thread, c, t);
-    text_printf(t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n", c->cap_inheritable,
-                c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient);
+    text_printf(
+        t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
+        c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient);
     text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", c->no_new_privs);
     show_cpus_allowed(thread, t);
-    text_printf(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n", thread->nr_voluntary, thread->nr_involuntary);
+    text_printf(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
+                thread->nr_voluntary, thread->nr_involuntary);
     cred_put(c);
     thread_put(thread);
     return 0;
@@ -197,7 +205,8 @@ int proc_status_show(const struct pseudo_node *n, struct text *t)
 
 /* Addresses and registers are only for who may look into the process. */
 struct stat_memory {
-    uint64_t vsize, rss, code_start, code_end, stack_start, data_start, data_end, brk_start, arg_start, arg_end, env_start, env_end;
+    uint64_t vsize, rss, code_start, code_end, stack_start, data_start, data_end, brk_start,
+        arg_start, arg_end, env_start, env_end;
 };
 
 static void collect_memory(struct thread *thread, struct stat_memory *m)
@@ -257,17 +266,22 @@ int proc_stat_show(const struct pseudo_node *n, struct text *t)
     text_printf(t, "%d (", s.tid);
     put_name(t, s.comm);
     text_printf(t, ") %c %d %d %d 0 -1 %u ", s.letter, s.ppid, s.pgid, s.sid, flags);
-    text_printf(t, "%lu %lu %lu %lu ", p->min_flt, whole ? p->child_min_flt : 0, p->maj_flt, whole ? p->child_maj_flt : 0);
-    text_printf(t, "%lu %lu %lu %lu ", ticks(utime), ticks(stime), whole ? ticks(p->child_utime_ns) : 0,
-                whole ? ticks(p->child_stime_ns) : 0);
-    text_printf(t, "%d %d %d 0 %lu ", priority, thread->nice, s.nr_threads, ticks(whole ? p->start_time : thread->start_time));
-    text_printf(t, "%lu %lu %lu ", m.vsize, m.rss, (unsigned long)READ_ONCE(p->rlim[RLIMIT_RSS_K].cur));
+    text_printf(t, "%lu %lu %lu %lu ", p->min_flt, whole ? p->child_min_flt : 0, p->maj_flt,
+                whole ? p->child_maj_flt : 0);
+    text_printf(t, "%lu %lu %lu %lu ", ticks(utime), ticks(stime),
+                whole ? ticks(p->child_utime_ns) : 0, whole ? ticks(p->child_stime_ns) : 0);
+    text_printf(t, "%d %d %d 0 %lu ", priority, thread->nice, s.nr_threads,
+                ticks(whole ? p->start_time : thread->start_time));
+    text_printf(t, "%lu %lu %lu ", m.vsize, m.rss,
+                (unsigned long)READ_ONCE(p->rlim[RLIMIT_RSS_K].cur));
     text_printf(t, "%lu %lu %lu 0 0 ", m.code_start, m.code_end, m.stack_start);
-    text_printf(t, "%lu %lu %lu %lu ", sig.pending & 0x7fffffff, sig.blocked & 0x7fffffff, sig.ignored & 0x7fffffff,
-                sig.caught & 0x7fffffff);
-    text_printf(t, "%d 0 0 %d %u %d %d 0 0 0 ", asleep, s.exit_signal, thread->cpu, thread->rt_priority, thread->sched_policy);
-    text_printf(t, "%lu %lu %lu %lu %lu %lu %lu %d\n", m.data_start, m.data_end, m.brk_start, m.arg_start, m.arg_end, m.env_start,
-                m.env_end, proc_may_look(thread) == 0 ? s.exit_code : 0);
+    text_printf(t, "%lu %lu %lu %lu ", sig.pending & 0x7fffffff, sig.blocked & 0x7fffffff,
+                sig.ignored & 0x7fffffff, sig.caught & 0x7fffffff);
+    text_printf(t, "%d 0 0 %d %u %d %d 0 0 0 ", asleep, s.exit_signal, thread->cpu,
+                thread->rt_priority, thread->sched_policy);
+    text_printf(t, "%lu %lu %lu %lu %lu %lu %lu %d\n", m.data_start, m.data_end, m.brk_start,
+                m.arg_start, m.arg_end, m.env_start, m.env_end,
+                proc_may_look(thread) == 0 ? s.exit_code : 0);
     thread_put(thread);
     return 0;
 }

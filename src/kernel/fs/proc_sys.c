@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /proc/sys: settings as files. A few are variables of the kernel and may be written; the others say how the kernel behaves, or Linux's
- * default for something that means nothing here, and are read-only. What programs take as a sign of a facility that does not exist
- * (perf_event_paranoid) has no file.
+ * /proc/sys: settings as files. A few are variables of the kernel and may be written; the others
+ * say how the kernel behaves, or Linux's default for something that means nothing here, and are
+ * read-only. What programs take as a sign of a facility that does not exist (perf_event_paranoid)
+ * has no file.
  */
 #include "base/string.h"
 #include "crypto/drbg.h"
@@ -43,12 +44,27 @@ static int64_t variable_write(const struct pseudo_node *n, char *buf, size_t len
     return (int64_t)len;
 }
 
-#define NUMBER(n, v) {.name = n, .mode = S_IFREG_K | 0444, .show = number_show, .arg = v}
-#define TEXT(n, s) {.name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s}
-#define VARIABLE(n, m, v, max)                                                                                                             \
-    {.name = n, .mode = S_IFREG_K | (m), .show = variable_show, .write = variable_write, .data = &(v), .arg = max}
-#define SHOWN(n, fn) {.name = n, .mode = S_IFREG_K | 0444, .show = fn}
-#define DIR(n, d) {.name = n, .mode = S_IFDIR_K | 0555, .dir = d}
+#define NUMBER(n, v)                                                                               \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = number_show, .arg = v                         \
+    }
+#define TEXT(n, s)                                                                                 \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s                 \
+    }
+#define VARIABLE(n, m, v, max)                                                                     \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | (m), .show = variable_show, .write = variable_write,        \
+        .data = &(v), .arg = max                                                                   \
+    }
+#define SHOWN(n, fn)                                                                               \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = fn                                            \
+    }
+#define DIR(n, d)                                                                                  \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR_K | 0555, .dir = d                                              \
+    }
 
 /* ---- names ---- */
 
@@ -75,7 +91,10 @@ static int64_t hostname_write(const struct pseudo_node *n, char *buf, size_t len
     return (int64_t)len;
 }
 
-#define NAME(n, a) {.name = n, .mode = S_IFREG_K | 0444, .show = name_show, .arg = a}
+#define NAME(n, a)                                                                                 \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = name_show, .arg = a                           \
+    }
 
 /* ---- random ---- */
 
@@ -120,45 +139,50 @@ static int boot_id_show(const struct pseudo_node *n, struct text *t)
 }
 
 static const struct pseudo_dir random_dir = {.entries = (const struct pseudo_entry[]){
-    SHOWN("boot_id", boot_id_show),
-    NUMBER("entropy_avail", 256),
-    NUMBER("poolsize", 256),
-    SHOWN("uuid", uuid_show),
-    {},
-}};
+                                                 SHOWN("boot_id", boot_id_show),
+                                                 NUMBER("entropy_avail", 256),
+                                                 NUMBER("poolsize", 256),
+                                                 SHOWN("uuid", uuid_show),
+                                                 {},
+                                             }};
 
 /* ---- kernel ---- */
 
-static const struct pseudo_dir kernel_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("cap_last_cap", CAP_LAST_K),
-    TEXT("core_pattern", "core\n"),
-    NUMBER("core_uses_pid", 0),
-    NAME("domainname", NAME_DOMAIN),
-    {.name = "hostname", .mode = S_IFREG_K | 0644, .show = name_show, .write = hostname_write, .arg = NAME_HOST},
-    NUMBER("kptr_restrict", 1),
-    NUMBER("msgmax", 8192),
-    NUMBER("msgmnb", 16384),
-    NUMBER("msgmni", 32000),
-    NUMBER("ngroups_max", NGROUPS_MAX_K),
-    NAME("osrelease", NAME_OSRELEASE),
-    NAME("ostype", NAME_OSTYPE),
-    NUMBER("overflowgid", 65534),
-    NUMBER("overflowuid", 65534),
-    NUMBER("pid_max", PID_MAX_K),
-    DIR("random", &random_dir),
-    NUMBER("randomize_va_space", 2),
-    NUMBER("sched_child_runs_first", 0),
-    NUMBER("sched_rt_period_us", 1000000),
-    TEXT("sched_rt_runtime_us", "-1\n"), /* no share is kept back from real-time threads */
-    TEXT("sem", "32000\t1024000000\t500\t32000\n"),
-    TEXT("shmall", "18446744073692774399\n"),
-    TEXT("shmmax", "18446744073692774399\n"),
-    NUMBER("shmmni", 4096),
-    NUMBER("tainted", 0),
-    NUMBER("threads-max", PID_MAX_K),
-    NAME("version", NAME_VERSION),
-    {},
-}};
+static const struct pseudo_dir kernel_dir = {
+    .entries = (const struct pseudo_entry[]){
+        NUMBER("cap_last_cap", CAP_LAST_K),
+        TEXT("core_pattern", "core\n"),
+        NUMBER("core_uses_pid", 0),
+        NAME("domainname", NAME_DOMAIN),
+        {.name = "hostname",
+         .mode = S_IFREG_K | 0644,
+         .show = name_show,
+         .write = hostname_write,
+         .arg = NAME_HOST},
+        NUMBER("kptr_restrict", 1),
+        NUMBER("msgmax", 8192),
+        NUMBER("msgmnb", 16384),
+        NUMBER("msgmni", 32000),
+        NUMBER("ngroups_max", NGROUPS_MAX_K),
+        NAME("osrelease", NAME_OSRELEASE),
+        NAME("ostype", NAME_OSTYPE),
+        NUMBER("overflowgid", 65534),
+        NUMBER("overflowuid", 65534),
+        NUMBER("pid_max", PID_MAX_K),
+        DIR("random", &random_dir),
+        NUMBER("randomize_va_space", 2),
+        NUMBER("sched_child_runs_first", 0),
+        NUMBER("sched_rt_period_us", 1000000),
+        TEXT("sched_rt_runtime_us", "-1\n"), /* no share is kept back from real-time threads */
+        TEXT("sem", "32000\t1024000000\t500\t32000\n"),
+        TEXT("shmall", "18446744073692774399\n"),
+        TEXT("shmmax", "18446744073692774399\n"),
+        NUMBER("shmmni", 4096),
+        NUMBER("tainted", 0),
+        NUMBER("threads-max", PID_MAX_K),
+        NAME("version", NAME_VERSION),
+        {},
+    }};
 
 /* ---- vm ---- */
 
@@ -176,77 +200,80 @@ static int64_t drop_caches_write(const struct pseudo_node *n, char *buf, size_t 
     return (int64_t)len;
 }
 
-static const struct pseudo_dir vm_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("dirty_background_ratio", 10),
-    NUMBER("dirty_ratio", 20),
-    {.name = "drop_caches", .mode = S_IFREG_K | 0200, .write = drop_caches_write},
-    NUMBER("max_map_count", MAX_VMAS),
-    NUMBER("mmap_min_addr", USER_MIN),
-    NUMBER("nr_hugepages", 0),
-    NUMBER("nr_overcommit_hugepages", 0),
-    NUMBER("overcommit_kbytes", 0),
-    NUMBER("overcommit_memory", 0),
-    NUMBER("overcommit_ratio", 50),
-    NUMBER("panic_on_oom", 0),
-    NUMBER("swappiness", 60),
-    {},
-}};
+static const struct pseudo_dir vm_dir = {
+    .entries = (const struct pseudo_entry[]){
+        NUMBER("dirty_background_ratio", 10),
+        NUMBER("dirty_ratio", 20),
+        {.name = "drop_caches", .mode = S_IFREG_K | 0200, .write = drop_caches_write},
+        NUMBER("max_map_count", MAX_VMAS),
+        NUMBER("mmap_min_addr", USER_MIN),
+        NUMBER("nr_hugepages", 0),
+        NUMBER("nr_overcommit_hugepages", 0),
+        NUMBER("overcommit_kbytes", 0),
+        NUMBER("overcommit_memory", 0),
+        NUMBER("overcommit_ratio", 50),
+        NUMBER("panic_on_oom", 0),
+        NUMBER("swappiness", 60),
+        {},
+    }};
 
 /* ---- fs ---- */
 
 static const struct pseudo_dir inotify_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("max_queued_events", 16384),
-    NUMBER("max_user_instances", 128),
-    NUMBER("max_user_watches", 65536),
-    {},
-}};
-static const struct pseudo_dir epoll_dir = {.entries = (const struct pseudo_entry[]){
-    TEXT("max_user_watches", "9223372036854775807\n"), /* memory alone bounds them */
-    {},
-}};
+                                                  NUMBER("max_queued_events", 16384),
+                                                  NUMBER("max_user_instances", 128),
+                                                  NUMBER("max_user_watches", 65536),
+                                                  {},
+                                              }};
+static const struct pseudo_dir epoll_dir = {
+    .entries = (const struct pseudo_entry[]){
+        TEXT("max_user_watches", "9223372036854775807\n"), /* memory alone bounds them */
+        {},
+    }};
 static const struct pseudo_dir mqueue_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("msg_default", 10),
-    NUMBER("msg_max", 10),
-    NUMBER("msgsize_default", 8192),
-    NUMBER("msgsize_max", 8192),
-    NUMBER("queues_max", 256),
-    {},
-}};
+                                                 NUMBER("msg_default", 10),
+                                                 NUMBER("msg_max", 10),
+                                                 NUMBER("msgsize_default", 8192),
+                                                 NUMBER("msgsize_max", 8192),
+                                                 NUMBER("queues_max", 256),
+                                                 {},
+                                             }};
 
-static const struct pseudo_dir fs_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("aio-max-nr", 65536),
-    NUMBER("aio-nr", 0),
-    DIR("epoll", &epoll_dir),
-    TEXT("file-max", "9223372036854775807\n"),
-    DIR("inotify", &inotify_dir),
-    DIR("mqueue", &mqueue_dir),
-    NUMBER("nr_open", 1048576),
-    NUMBER("pipe-max-size", 1048576),
-    NUMBER("pipe-user-pages-hard", 0),
-    NUMBER("pipe-user-pages-soft", 0), /* pipes are not counted by user */
-    VARIABLE("protected_fifos", 0600, protected_fifos, 2),
-    VARIABLE("protected_hardlinks", 0600, protected_hardlinks, 1),
-    VARIABLE("protected_regular", 0600, protected_regular, 2),
-    VARIABLE("protected_symlinks", 0600, protected_symlinks, 1),
-    NUMBER("suid_dumpable", 0),
-    {},
-}};
+static const struct pseudo_dir fs_dir = {
+    .entries = (const struct pseudo_entry[]){
+        NUMBER("aio-max-nr", 65536),
+        NUMBER("aio-nr", 0),
+        DIR("epoll", &epoll_dir),
+        TEXT("file-max", "9223372036854775807\n"),
+        DIR("inotify", &inotify_dir),
+        DIR("mqueue", &mqueue_dir),
+        NUMBER("nr_open", 1048576),
+        NUMBER("pipe-max-size", 1048576),
+        NUMBER("pipe-user-pages-hard", 0),
+        NUMBER("pipe-user-pages-soft", 0), /* pipes are not counted by user */
+        VARIABLE("protected_fifos", 0600, protected_fifos, 2),
+        VARIABLE("protected_hardlinks", 0600, protected_hardlinks, 1),
+        VARIABLE("protected_regular", 0600, protected_regular, 2),
+        VARIABLE("protected_symlinks", 0600, protected_symlinks, 1),
+        NUMBER("suid_dumpable", 0),
+        {},
+    }};
 
 /* ---- net ---- */
 
 static const struct pseudo_dir net_core_dir = {.entries = (const struct pseudo_entry[]){
-    NUMBER("somaxconn", 4096),
-    {},
-}};
+                                                   NUMBER("somaxconn", 4096),
+                                                   {},
+                                               }};
 static const struct pseudo_dir net_dir = {.entries = (const struct pseudo_entry[]){
-    DIR("core", &net_core_dir),
-    {},
-}};
+                                              DIR("core", &net_core_dir),
+                                              {},
+                                          }};
 
 const struct pseudo_dir proc_sys_dir = {.entries = (const struct pseudo_entry[]){
-    DIR("fs", &fs_dir),
-    DIR("kernel", &kernel_dir),
-    DIR("net", &net_dir),
-    DIR("vm", &vm_dir),
-    {},
-}};
+                                            DIR("fs", &fs_dir),
+                                            DIR("kernel", &kernel_dir),
+                                            DIR("net", &net_dir),
+                                            DIR("vm", &vm_dir),
+                                            {},
+                                        }};

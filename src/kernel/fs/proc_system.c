@@ -26,20 +26,24 @@ void proc_memory(uint64_t *total, uint64_t *free)
 
 int proc_meminfo_show(const struct pseudo_node *n, struct text *t)
 {
-    uint64_t total, free, cached = page_cache_reclaimable_pages() * PAGE_SIZE, heap = kmem_heap_bytes();
+    uint64_t total, free, cached = page_cache_reclaimable_pages() * PAGE_SIZE,
+                          heap = kmem_heap_bytes();
     proc_memory(&total, &free);
     cached = k_min(cached, total - free);
     const struct {
         const char *name;
         uint64_t bytes;
     } lines[] = {
-        {"MemTotal:", total},  {"MemFree:", free},    {"MemAvailable:", free + cached}, {"Buffers:", 0},   {"Cached:", cached},
-        {"SwapCached:", 0},    {"SwapTotal:", 0},     {"SwapFree:", 0},                 {"Slab:", heap},   {"SUnreclaim:", heap},
+        {"MemTotal:", total},  {"MemFree:", free},  {"MemAvailable:", free + cached},
+        {"Buffers:", 0},       {"Cached:", cached}, {"SwapCached:", 0},
+        {"SwapTotal:", 0},     {"SwapFree:", 0},    {"Slab:", heap},
+        {"SUnreclaim:", heap},
     };
     (void)n;
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         text_printf(t, "%-15s %8lu kB\n", lines[i].name, lines[i].bytes >> 10);
-    text_puts(t, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n"
+    text_puts(t, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        "
+                 "0\nHugePages_Surp:        0\n"
                  "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n");
     return 0;
 }
@@ -49,7 +53,8 @@ int proc_vmstat_show(const struct pseudo_node *n, struct text *t)
     uint64_t total, free;
     (void)n;
     proc_memory(&total, &free);
-    text_printf(t, "nr_free_pages %lu\nnr_file_pages %lu\n", free / PAGE_SIZE, page_cache_reclaimable_pages());
+    text_printf(t, "nr_free_pages %lu\nnr_file_pages %lu\n", free / PAGE_SIZE,
+                page_cache_reclaimable_pages());
     return 0;
 }
 
@@ -59,7 +64,8 @@ struct cpu_time {
     uint64_t busy, idle; /* ticks */
 };
 
-/* The scheduler knows when a CPU was idle. What it ran otherwise counts as user time: it does not tell the kernel's part. */
+/* The scheduler knows when a CPU was idle. What it ran otherwise counts as user time: it does not
+ * tell the kernel's part. */
 static struct cpu_time cpu_time(unsigned cpu, ktime_t now)
 {
     uint64_t up = now - init_process->start_time, idle = k_min(sched_cpu_idle_ns(cpu), up);
@@ -74,8 +80,7 @@ static int count_blocked(struct process *p, void *arg)
 {
     struct process_counts *c = arg;
     struct thread *t;
-    list_for_each(t, &p->threads, process_link)
-    {
+    list_for_each (t, &p->threads, process_link) {
         unsigned state = READ_ONCE(t->state);
         c->blocked += state == THREAD_UNINTERRUPTIBLE || state == THREAD_KILLABLE;
     }
@@ -104,8 +109,10 @@ int proc_kernel_stat_show(const struct pseudo_node *n, struct text *t)
     }
     process_for_each(count_blocked, &counts);
     sched_loadavg(avg, &running);
-    text_printf(t, "intr %lu\nctxt %lu\nbtime %lu\nprocesses %lu\nprocs_running %u\nprocs_blocked %u\n", interrupts, switches,
-                (unsigned long)((time_real_ns() - now) / NSEC_PER_SEC), pid_nr_created(), running, counts.blocked);
+    text_printf(
+        t, "intr %lu\nctxt %lu\nbtime %lu\nprocesses %lu\nprocs_running %u\nprocs_blocked %u\n",
+        interrupts, switches, (unsigned long)((time_real_ns() - now) / NSEC_PER_SEC),
+        pid_nr_created(), running, counts.blocked);
     return 0;
 }
 
@@ -151,7 +158,8 @@ int proc_version_show(const struct pseudo_node *n, struct text *t)
     struct uts_name u;
     (void)n;
     sysinfo_get_names(&u);
-    text_printf(t, "%s version %s (cella@cella) (gcc %s) %s\n", u.sysname, u.release, __VERSION__, u.version);
+    text_printf(t, "%s version %s (cella@cella) (gcc %s) %s\n", u.sysname, u.release, __VERSION__,
+                u.version);
     return 0;
 }
 

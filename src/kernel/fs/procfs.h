@@ -13,7 +13,8 @@ struct mm;
 
 /* ---- fs/proc_root.c ---- */
 
-/* The thread that a node stands for (the leader, below /proc/PID), counted; NULL when it is gone. */
+/* The thread that a node stands for (the leader, below /proc/PID), counted; NULL when it is gone.
+ */
 struct thread *proc_thread(const struct pseudo_node *n);
 /* May current look into t: its memory, its files (ptrace's read access)? 0 or -EACCES. */
 int proc_may_look(struct thread *t);
@@ -22,7 +23,8 @@ int proc_open_private(const struct pseudo_node *n);
 
 /* ---- fs/proc_pid.c ---- */
 
-extern const struct pseudo_entry proc_pid_entry, proc_task_entry; /* directories of a process, of a thread */
+extern const struct pseudo_entry proc_pid_entry,
+    proc_task_entry; /* directories of a process, of a thread */
 
 /* ---- fs/proc_fd.c ---- */
 
@@ -43,14 +45,16 @@ int proc_smaps_rollup_show(const struct pseudo_node *n, struct text *t);
 
 /* ---- fs/proc_mm.c ---- */
 
-/* A stay in another address space: the calling thread goes on there until proc_mm_leave, and its copies from and to workload memory mean
- * that one. No lock is held around either, and nothing is returned to the workload in between. */
+/* A stay in another address space: the calling thread goes on there until proc_mm_leave, and its
+ * copies from and to workload memory mean that one. No lock is held around either, and nothing is
+ * returned to the workload in between. */
 struct proc_mm_visit {
     struct mm *own;
     void *xstate;
     uint64_t fs_base;
 };
-int proc_mm_enter(struct proc_mm_visit *v, struct mm *mm); /* 0 or -ENOMEM; nothing is done when mm is current's */
+int proc_mm_enter(struct proc_mm_visit *v,
+                  struct mm *mm); /* 0 or -ENOMEM; nothing is done when mm is current's */
 void proc_mm_leave(struct proc_mm_visit *v);
 
 int proc_cmdline_show(const struct pseudo_node *n, struct text *t);

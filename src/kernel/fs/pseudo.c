@@ -2,11 +2,12 @@
 /*
  * What the nodes of /proc and /sys do as inodes and files.
  *
- * A text file makes its text at the first read and again whenever it is read from its start; reads further on get the rest of that text, so
- * that a reader in pieces sees one state. The text belongs to the open file, under its own mutex.
+ * A text file makes its text at the first read and again whenever it is read from its start; reads
+ * further on get the rest of that text, so that a reader in pieces sees one state. The text belongs
+ * to the open file, under its own mutex.
  *
- * Directories of a file system with nodes that go away answer for each cached name anew (revalidate). Below a process nothing is
- * cached: names there are many, short-lived and cheap.
+ * Directories of a file system with nodes that go away answer for each cached name anew
+ * (revalidate). Below a process nothing is cached: names there are many, short-lived and cheap.
  */
 #include "fs/pseudo.h"
 
@@ -48,7 +49,8 @@ static kmode_t node_mode(const struct pseudo_node *n)
 static uint64_t node_ino(const struct pseudo_node *n)
 {
     uint64_t h = (uint64_t)(uintptr_t)n->entry;
-    const uint64_t parts[] = {(uint64_t)(uint32_t)n->pid << 32 | (uint32_t)n->tid, n->born, n->index};
+    const uint64_t parts[] = {(uint64_t)(uint32_t)n->pid << 32 | (uint32_t)n->tid, n->born,
+                              n->index};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         h = (h ^ parts[i]) * 0x9e3779b97f4a7c15ull;
         h ^= h >> 29;
@@ -106,7 +108,8 @@ static const struct pseudo_entry *find_entry(const struct pseudo_entry *e, const
     return NULL;
 }
 
-static void child_init(struct pseudo_node *child, const struct inode *dir, const struct pseudo_entry *e)
+static void child_init(struct pseudo_node *child, const struct inode *dir,
+                       const struct pseudo_entry *e)
 {
     *child = *pseudo_node(dir);
     child->entry = e;
@@ -185,19 +188,23 @@ static bool live_revalidate(struct inode *dir, const char *name, size_t len, str
 static const struct inode_ops dir_ops = {.lookup = pseudo_lookup, .setattr = pseudo_setattr};
 static const struct inode_ops file_ops = {.setattr = pseudo_setattr};
 static const struct inode_ops link_ops = {.readlink = pseudo_readlink, .setattr = pseudo_setattr};
-static const struct inode_ops magic_ops = {.readlink = pseudo_readlink, .follow = pseudo_follow, .setattr = pseudo_setattr};
+static const struct inode_ops magic_ops = {
+    .readlink = pseudo_readlink, .follow = pseudo_follow, .setattr = pseudo_setattr};
 static const struct inode_ops live_dir_ops = {
     .lookup = pseudo_lookup, .setattr = pseudo_setattr, .revalidate = live_revalidate, LIVE_OPS};
 static const struct inode_ops live_file_ops = {.setattr = pseudo_setattr, LIVE_OPS};
-static const struct inode_ops live_link_ops = {.readlink = pseudo_readlink, .setattr = pseudo_setattr, LIVE_OPS};
+static const struct inode_ops live_link_ops = {
+    .readlink = pseudo_readlink, .setattr = pseudo_setattr, LIVE_OPS};
 static const struct inode_ops live_magic_ops = {
     .readlink = pseudo_readlink, .follow = pseudo_follow, .setattr = pseudo_setattr, LIVE_OPS};
 
 /* ---- directories ---- */
 
-static bool emit_node(struct dir_context *ctx, const char *name, uint64_t next_pos, const struct pseudo_node *child)
+static bool emit_node(struct dir_context *ctx, const char *name, uint64_t next_pos,
+                      const struct pseudo_node *child)
 {
-    if (!ctx->emit(ctx, name, strlen(name), next_pos, node_ino(child), mode_to_dt(node_mode(child))))
+    if (!ctx->emit(ctx, name, strlen(name), next_pos, node_ino(child),
+                   mode_to_dt(node_mode(child))))
         return false;
     ctx->pos = next_pos;
     return true;
@@ -217,7 +224,8 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
         ctx->pos = 1;
     }
     if (ctx->pos == 1) {
-        if (!ctx->emit(ctx, "..", 2, FIRST_ENTRY, n->parent_ino ? n->parent_ino : dir->ino, DT_DIR_K))
+        if (!ctx->emit(ctx, "..", 2, FIRST_ENTRY, n->parent_ino ? n->parent_ino : dir->ino,
+                       DT_DIR_K))
             return 0;
         ctx->pos = FIRST_ENTRY;
     }
@@ -237,7 +245,8 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
     for (uint64_t cookie = ctx->pos - FIRST_DYNAMIC;; cookie++) {
         char name[PSEUDO_NAME_MAX];
         child_init(&child, dir, NULL);
-        if (!table->next(n, &cookie, name, &child) || !emit_node(ctx, name, FIRST_DYNAMIC + cookie + 1, &child))
+        if (!table->next(n, &cookie, name, &child) ||
+            !emit_node(ctx, name, FIRST_DYNAMIC + cookie + 1, &child))
             return 0;
     }
 }
@@ -262,7 +271,8 @@ static const struct file_ops link_fops;
 static int text_open(struct inode *inode, struct file *f)
 {
     const struct pseudo_node *n = pseudo_node(inode);
-    if (((f->mode & FMODE_WRITE) && !n->entry->write) || ((f->mode & FMODE_READ) && !n->entry->show))
+    if (((f->mode & FMODE_WRITE) && !n->entry->write) ||
+        ((f->mode & FMODE_READ) && !n->entry->show))
         return -EACCES;
     int err = n->entry->open ? n->entry->open(n) : 0;
     if (err)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File systems whose files are made when they are looked at: /proc and /sys. Directories are tables; a directory may have, besides, names
- * that a function answers for (numbers of processes, of descriptors, of CPUs). What a node stands for is said by its table entry
- * and a few numbers, never by a pointer to an object: each use looks the object up again, so a node that is cached or open
- * keeps nothing alive, and says that its object is gone when it is.
+ * File systems whose files are made when they are looked at: /proc and /sys. Directories are
+ * tables; a directory may have, besides, names that a function answers for (numbers of processes,
+ * of descriptors, of CPUs). What a node stands for is said by its table entry and a few numbers,
+ * never by a pointer to an object: each use looks the object up again, so a node that is cached or
+ * open keeps nothing alive, and says that its object is gone when it is.
  */
 #ifndef CELLA_KERNEL_FS_PSEUDO_H
 #define CELLA_KERNEL_FS_PSEUDO_H
@@ -24,11 +25,13 @@ struct pseudo_node {
 
 struct pseudo_dir {
     const struct pseudo_entry *entries; /* ends with an entry without name; may be NULL */
-    /* Fills entry, pid, tid, born, index, mode of *child, which begins as a copy of the directory's node with mode 0. 0, -ENOENT, another
-     * errno. NULL: no dynamic names. */
+    /* Fills entry, pid, tid, born, index, mode of *child, which begins as a copy of the directory's
+     * node with mode 0. 0, -ENOENT, another errno. NULL: no dynamic names. */
     int (*lookup)(const struct pseudo_node *dir, const char *name, struct pseudo_node *child);
-    /* The first dynamic name whose cookie is at least *cookie: true, with *cookie set to it, and the child as for lookup. */
-    bool (*next)(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child);
+    /* The first dynamic name whose cookie is at least *cookie: true, with *cookie set to it, and
+     * the child as for lookup. */
+    bool (*next)(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                 struct pseudo_node *child);
 };
 
 struct pseudo_entry {
@@ -38,7 +41,8 @@ struct pseudo_entry {
     const char *target;           /* symbolic links with a fixed target */
     /* Files: appends the text. 0 or negative errno. */
     int (*show)(const struct pseudo_node *n, struct text *t);
-    /* Files: takes what was written in one call, NUL-terminated behind len bytes. Bytes taken, or negative errno. */
+    /* Files: takes what was written in one call, NUL-terminated behind len bytes. Bytes taken, or
+     * negative errno. */
     int64_t (*write)(const struct pseudo_node *n, char *buf, size_t len);
     /* Files: may current open it? 0 or negative errno. NULL: by mode. */
     int (*open)(const struct pseudo_node *n);
@@ -46,8 +50,8 @@ struct pseudo_entry {
     int64_t (*readlink)(const struct pseudo_node *n, char *buf, size_t size);
     /* Magic links: jumps to a path; counted. */
     int (*follow)(const struct pseudo_node *n, struct path *out);
-    const struct file_ops *fops;  /* files that are no text */
-    uint64_t arg;                 /* for show and write */
+    const struct file_ops *fops; /* files that are no text */
+    uint64_t arg;                /* for show and write */
     const void *data;
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving bytes between open files and buffers: read, write, their vector and positioned forms, lseek.
+ * Moving bytes between open files and buffers: read, write, their vector and positioned forms,
+ * lseek.
  *
- * The position of a regular file or directory is guarded by file->pos_lock, which is taken only when somebody else can
- * use the same open file. Streams have no position. Device files read and write it without lock, as on Linux: one process may wait
- * in read() on a terminal while another writes.
+ * The position of a regular file or directory is guarded by file->pos_lock, which is taken only
+ * when somebody else can use the same open file. Streams have no position. Device files read and
+ * write it without lock, as on Linux: one process may wait in read() on a terminal while another
+ * writes.
  */
 #include "base/errno.h"
 #include "base/usercopy.h"
@@ -19,7 +21,8 @@ static inline void account_read(int64_t n)
 {
     struct process *p = current->process;
     if (p) {
-        /* Statistics of /proc/PID/io: threads that collide may lose a count, which is cheaper than a locked addition on each call. */
+        /* Statistics of /proc/PID/io: threads that collide may lose a count, which is cheaper than
+         * a locked addition on each call. */
         p->io_syscr++;
         if (n > 0)
             p->io_rchar += (uint64_t)n;
@@ -51,7 +54,8 @@ int64_t vfs_read(struct file *f, struct uio *u, uint64_t *pos)
 static int64_t write_regular(struct file *f, struct uio *u, uint64_t *pos)
 {
     uint64_t at = f->flags & O_APPEND_K ? READ_ONCE(f->inode->size) : *pos;
-    uint64_t limit = k_min(current->process ? rlimit_cur(RLIMIT_FSIZE_K) : RLIM_INFINITY_K, (uint64_t)INT64_MAX);
+    uint64_t limit =
+        k_min(current->process ? rlimit_cur(RLIMIT_FSIZE_K) : RLIM_INFINITY_K, (uint64_t)INT64_MAX);
     if (!u->remaining)
         return 0;
     if (unlikely(at >= limit))
@@ -135,8 +139,8 @@ static inline int64_t one_buffer(int fd, uaddr_t buf, uint64_t count, uint32_t f
     return n;
 }
 
-static inline int64_t one_buffer_at(int fd, uaddr_t buf, uint64_t count, int64_t pos, uint32_t fmode,
-                                    move_fn move)
+static inline int64_t one_buffer_at(int fd, uaddr_t buf, uint64_t count, int64_t pos,
+                                    uint32_t fmode, move_fn move)
 {
     struct uio u;
     bool counted;
@@ -145,7 +149,9 @@ static inline int64_t one_buffer_at(int fd, uaddr_t buf, uint64_t count, int64_t
     struct file *f = fd_borrow(fd, &counted);
     if (unlikely(!f))
         return -EBADF;
-    int64_t n = f->mode & FMODE_STREAM ? -ESPIPE : f->mode & fmode ? buffer_check(buf, count) : -EBADF;
+    int64_t n = f->mode & FMODE_STREAM ? -ESPIPE
+                : f->mode & fmode      ? buffer_check(buf, count)
+                                       : -EBADF;
     if (likely(n == 0)) {
         /* The whole count, before it is capped, must not reach past the largest offset. */
         if (unlikely((int64_t)((uint64_t)pos + count) < 0)) {
@@ -182,8 +188,8 @@ int64_t sys_pwrite64(int fd, uaddr_t buf, uint64_t count, int64_t pos)
 /* ---- vectors ---- */
 
 /* use_pos: at `pos`, else at the file's own position. */
-static int64_t vector_move(struct file *f, uaddr_t iov, int nr, bool use_pos, int64_t pos, uint32_t fmode,
-                           move_fn move)
+static int64_t vector_move(struct file *f, uaddr_t iov, int nr, bool use_pos, int64_t pos,
+                           uint32_t fmode, move_fn move)
 {
     struct uio u;
     if (use_pos && (f->mode & FMODE_STREAM))
@@ -239,7 +245,8 @@ int64_t sys_pwritev(int fd, uaddr_t iov, uint64_t nr, int64_t pos)
     return vector_call(fd, iov, vector_count(nr), true, pos, FMODE_WRITE, vfs_write);
 }
 
-/* Flags that a call can have its own of: an unknown one is refused, and so is RWF_NOWAIT, which no file here promises to keep. */
+/* Flags that a call can have its own of: an unknown one is refused, and so is RWF_NOWAIT, which no
+ * file here promises to keep. */
 static int rwf_check(int flags)
 {
     return flags & ~(RWF_HIPRI_K | RWF_DSYNC_K | RWF_SYNC_K | RWF_APPEND_K) ? -EOPNOTSUPP : 0;
@@ -261,8 +268,8 @@ int64_t sys_preadv2(int fd, uaddr_t iov, uint64_t nr, int64_t pos, int64_t pos_h
     return n;
 }
 
-/* Writes as if the file had been opened with O_APPEND, for this call: through a copy of the open file, since the flags of the real one are
- * others' too. */
+/* Writes as if the file had been opened with O_APPEND, for this call: through a copy of the open
+ * file, since the flags of the real one are others' too. */
 static int64_t vfs_write_append(struct file *f, struct uio *u, uint64_t *pos)
 {
     if (!S_ISREG_K(f->inode->mode))
@@ -332,7 +339,8 @@ int64_t sys_lseek(int fd, int64_t off, uint32_t whence)
         bool lock = pos_contended(f);
         if (unlikely(lock))
             mutex_lock(&f->pos_lock);
-        at = f->ops->lseek ? f->ops->lseek(f, off, (int)whence) : generic_lseek(f, off, (int)whence);
+        at =
+            f->ops->lseek ? f->ops->lseek(f, off, (int)whence) : generic_lseek(f, off, (int)whence);
         if (unlikely(lock))
             mutex_unlock(&f->pos_lock);
     }

@@ -2,9 +2,10 @@
 /*
  * signalfd: pending signals of the reading thread, as records.
  *
- * The file holds a mask only; what is pending is the reader's, whichever thread that is. Sleepers and pollers stand in the
- * wait queue of their process's sighand. An epoll item in it may outlive the process that added it, so the file holds every
- * sighand that was ever polled through it, until its release (which comes after the items are gone).
+ * The file holds a mask only; what is pending is the reader's, whichever thread that is. Sleepers
+ * and pollers stand in the wait queue of their process's sighand. An epoll item in it may outlive
+ * the process that added it, so the file holds every sighand that was ever polled through it, until
+ * its release (which comes after the items are gone).
  *
  * signalfd.lock guards the list of those; the mask is one word.
  */
@@ -130,7 +131,9 @@ static int64_t signalfd_read(struct file *f, struct uio *u, uint64_t *pos)
                 break;
             }
             int r;
-            WAIT_EVENT(&current->sighand->signalfd_wait, (sig = signal_dequeue(READ_ONCE(s->mask), &buf[0].info)) != 0, WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
+            WAIT_EVENT(&current->sighand->signalfd_wait,
+                       (sig = signal_dequeue(READ_ONCE(s->mask), &buf[0].info)) != 0,
+                       WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
             if (r) {
                 err = r;
                 break;
@@ -215,8 +218,9 @@ static int64_t signalfd_create(sigset_k mask, int flags)
         return -ENOMEM;
     spin_init(&s->lock);
     s->mask = mask;
-    struct file *f =
-        file_new_anon("anon_inode:[signalfd]", &signalfd_file_ops, s, O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K), FMODE_READ | FMODE_WRITE | FMODE_STREAM);
+    struct file *f = file_new_anon("anon_inode:[signalfd]", &signalfd_file_ops, s,
+                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
+                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
     if (is_err(f)) {
         kfree(s);
         return ptr_err(f);

@@ -2,9 +2,10 @@
 /*
  * splice, tee, vmsplice: bytes between a pipe and something else.
  *
- * Bytes are copied, straight between the pipe's ring and the other file, with the pipe's mutex of that side held: so
- * nothing is taken out of the pipe that the other file did not accept, and nothing is read that the pipe has no room
- * for. Order of mutexes: rd_mutex of the source pipe -> wr_mutex of the target pipe -> the other file's locks.
+ * Bytes are copied, straight between the pipe's ring and the other file, with the pipe's mutex of
+ * that side held: so nothing is taken out of the pipe that the other file did not accept, and
+ * nothing is read that the pipe has no room for. Order of mutexes: rd_mutex of the source pipe ->
+ * wr_mutex of the target pipe -> the other file's locks.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -13,12 +14,19 @@
 #include "fs/pipe.h"
 #include "proc/task.h"
 
-enum { SPLICE_F_MOVE_K = 1, SPLICE_F_NONBLOCK_K = 2, SPLICE_F_MORE_K = 4, SPLICE_F_GIFT_K = 8, SPLICE_F_ALL_K = 15 };
+enum {
+    SPLICE_F_MOVE_K = 1,
+    SPLICE_F_NONBLOCK_K = 2,
+    SPLICE_F_MORE_K = 4,
+    SPLICE_F_GIFT_K = 8,
+    SPLICE_F_ALL_K = 15
+};
 
 /* ---- pipe to pipe ---- */
 
 /* Copies what both have; consumes it from `in` unless it is a tee. */
-static int64_t pipe_to_pipe(struct pipe *in, struct pipe *out, uint64_t len, bool nonblock, bool consume)
+static int64_t pipe_to_pipe(struct pipe *in, struct pipe *out, uint64_t len, bool nonblock,
+                            bool consume)
 {
     for (;;) {
         int rd = pipe_lock_readable(in, nonblock);
@@ -37,7 +45,8 @@ static int64_t pipe_to_pipe(struct pipe *in, struct pipe *out, uint64_t len, boo
             continue;
         }
         bool packet;
-        uint32_t n = (uint32_t)k_min((uint64_t)k_min(pipe_readable_bytes(in, &packet), pipe_free_bytes(out)), len);
+        uint32_t n = (uint32_t)k_min(
+            (uint64_t)k_min(pipe_readable_bytes(in, &packet), pipe_free_bytes(out)), len);
         for (uint32_t done = 0; done < n;) {
             uint32_t piece = n - done;
             const void *data = pipe_data_at(in, done, &piece);
@@ -68,7 +77,8 @@ static int64_t move_at(struct file *f, void *addr, uint32_t len, uint64_t *off, 
     return r;
 }
 
-static int64_t pipe_to_file(struct pipe *in, struct file *out, uint64_t *off, uint64_t len, bool nonblock)
+static int64_t pipe_to_file(struct pipe *in, struct file *out, uint64_t *off, uint64_t len,
+                            bool nonblock)
 {
     int locked = pipe_lock_readable(in, nonblock);
     if (locked <= 0)
@@ -90,7 +100,8 @@ static int64_t pipe_to_file(struct pipe *in, struct file *out, uint64_t *off, ui
     return done ? done : r;
 }
 
-static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, uint64_t len, bool nonblock)
+static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, uint64_t len,
+                            bool nonblock)
 {
     int locked = pipe_lock_writable(out, 1, false, nonblock);
     if (locked < 0)
@@ -114,7 +125,8 @@ static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, ui
 
 /* ---- splice ---- */
 
-static int64_t splice_files(struct file *in, uint64_t *off_in, struct file *out, uint64_t *off_out, uint64_t len, unsigned flags)
+static int64_t splice_files(struct file *in, uint64_t *off_in, struct file *out, uint64_t *off_out,
+                            uint64_t len, unsigned flags)
 {
     if (!(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE))
         return -EBADF;
@@ -123,10 +135,12 @@ static int64_t splice_files(struct file *in, uint64_t *off_in, struct file *out,
     if (from && to) {
         if (from == to)
             return -EINVAL;
-        return pipe_to_pipe(from, to, len, nonblock || file_nonblocking(in) || file_nonblocking(out), true);
+        return pipe_to_pipe(from, to, len,
+                            nonblock || file_nonblocking(in) || file_nonblocking(out), true);
     }
     if (from) {
-        if ((off_out && (out->mode & FMODE_STREAM)) || (READ_ONCE(out->flags) & O_APPEND_K) || !out->ops->write)
+        if ((off_out && (out->mode & FMODE_STREAM)) || (READ_ONCE(out->flags) & O_APPEND_K) ||
+            !out->ops->write)
             return -EINVAL;
         return pipe_to_file(from, out, off_out, len, nonblock || file_nonblocking(in));
     }
@@ -150,7 +164,8 @@ static int offset_from_user(const struct file *f, uaddr_t addr, uint64_t *off)
     return (int64_t)*off < 0 ? -EINVAL : 0;
 }
 
-int64_t sys_splice(int fd_in, uaddr_t user_off_in, int fd_out, uaddr_t user_off_out, uint64_t len, unsigned flags)
+int64_t sys_splice(int fd_in, uaddr_t user_off_in, int fd_out, uaddr_t user_off_out, uint64_t len,
+                   unsigned flags)
 {
     if (len == 0)
         return 0;
@@ -164,8 +179,10 @@ int64_t sys_splice(int fd_in, uaddr_t user_off_in, int fd_out, uaddr_t user_off_
     if (r == 0)
         r = offset_from_user(out, user_off_out, &off_out);
     if (r == 0)
-        r = splice_files(in, user_off_in ? &off_in : NULL, out, user_off_out ? &off_out : NULL, k_min(len, (uint64_t)RW_MAX), flags);
-    if (r >= 0 && ((user_off_in && put_user(off_in, user_off_in)) || (user_off_out && put_user(off_out, user_off_out))))
+        r = splice_files(in, user_off_in ? &off_in : NULL, out, user_off_out ? &off_out : NULL,
+                         k_min(len, (uint64_t)RW_MAX), flags);
+    if (r >= 0 && ((user_off_in && put_user(off_in, user_off_in)) ||
+                   (user_off_out && put_user(off_out, user_off_out))))
         r = -EFAULT;
     if (in)
         file_put(in);
@@ -186,7 +203,10 @@ int64_t sys_tee(int fd_in, int fd_out, uint64_t len, unsigned flags)
         struct pipe *from = file_pipe(in), *to = file_pipe(out);
         r = -EINVAL;
         if (from && to && from != to)
-            r = pipe_to_pipe(from, to, len, (flags & SPLICE_F_NONBLOCK_K) || file_nonblocking(in) || file_nonblocking(out), false);
+            r = pipe_to_pipe(from, to, len,
+                             (flags & SPLICE_F_NONBLOCK_K) || file_nonblocking(in) ||
+                                 file_nonblocking(out),
+                             false);
     }
     if (in)
         file_put(in);
@@ -200,7 +220,8 @@ int64_t sys_tee(int fd_in, int fd_out, uint64_t len, unsigned flags)
 /* Moves what there is room for, or data of: waits at most for the first byte. */
 static int64_t vmsplice_pipe(struct pipe *p, struct uio *u, bool write, bool nonblock)
 {
-    int locked = write ? pipe_lock_writable(p, 1, false, nonblock) : pipe_lock_readable(p, nonblock);
+    int locked =
+        write ? pipe_lock_writable(p, 1, false, nonblock) : pipe_lock_readable(p, nonblock);
     if (locked <= 0)
         return locked;
     bool packet;
@@ -235,7 +256,8 @@ int64_t sys_vmsplice(int fd, uaddr_t iov, uint64_t nr, unsigned flags)
         r = nr > UIO_MAXIOV ? -EINVAL : uio_init_iovec(&u, iov, (int)nr);
         if (r == 0) {
             if (u.remaining)
-                r = vmsplice_pipe(p, &u, f->mode & FMODE_WRITE, (flags & SPLICE_F_NONBLOCK_K) || file_nonblocking(f));
+                r = vmsplice_pipe(p, &u, f->mode & FMODE_WRITE,
+                                  (flags & SPLICE_F_NONBLOCK_K) || file_nonblocking(f));
             uio_release(&u);
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls that tell of files and file systems: stat, lstat, fstat, newfstatat, statx, statfs, fstatfs. */
+/* The calls that tell of files and file systems: stat, lstat, fstat, newfstatat, statx, statfs,
+ * fstatfs. */
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
@@ -36,12 +37,25 @@ struct k_statx {
 };
 _Static_assert(sizeof(struct k_statx) == 256, "struct statx");
 
-enum { STATX_BASIC_STATS_K = 0x7ff, STATX_BTIME_K = 0x800, STATX_MNT_ID_K = 0x1000, AT_STATX_SYNC_TYPE_K = 0x6000 };
+enum {
+    STATX_BASIC_STATS_K = 0x7ff,
+    STATX_BTIME_K = 0x800,
+    STATX_MNT_ID_K = 0x1000,
+    AT_STATX_SYNC_TYPE_K = 0x6000
+};
 #define STATX_RESERVED_K 0x80000000u
 #define STATX_ATTR_MOUNT_ROOT_K 0x2000u
 
-enum { ST_RDONLY_K = 1, ST_NOSUID_K = 2, ST_NODEV_K = 4, ST_NOEXEC_K = 8, ST_VALID_K = 0x20, ST_NOATIME_K = 0x400,
-       ST_NODIRATIME_K = 0x800, ST_RELATIME_K = 0x1000 };
+enum {
+    ST_RDONLY_K = 1,
+    ST_NOSUID_K = 2,
+    ST_NODEV_K = 4,
+    ST_NOEXEC_K = 8,
+    ST_VALID_K = 0x20,
+    ST_NOATIME_K = 0x400,
+    ST_NODIRATIME_K = 0x800,
+    ST_RELATIME_K = 0x1000
+};
 
 static uint32_t dev_major(uint64_t dev)
 {
@@ -137,7 +151,8 @@ int64_t sys_statx(int dirfd, uaddr_t name, int flags, uint32_t mask, uaddr_t buf
     struct kstat st;
     struct path p;
     if ((mask & STATX_RESERVED_K) || (flags & AT_STATX_SYNC_TYPE_K) == AT_STATX_SYNC_TYPE_K ||
-        (flags & ~(AT_SYMLINK_NOFOLLOW_K | AT_NO_AUTOMOUNT_K | AT_EMPTY_PATH_K | AT_STATX_SYNC_TYPE_K)))
+        (flags &
+         ~(AT_SYMLINK_NOFOLLOW_K | AT_NO_AUTOMOUNT_K | AT_EMPTY_PATH_K | AT_STATX_SYNC_TYPE_K)))
         return -EINVAL;
     int err = getattr_at(dirfd, name, flags, &st, &p);
     if (err)
@@ -179,8 +194,9 @@ static int statfs_to_user(const struct path *p, uaddr_t buf)
         uint32_t mount;
         int32_t statfs;
     } flags[] = {
-        {MS_RDONLY_K, ST_RDONLY_K},   {MS_NOSUID_K, ST_NOSUID_K},     {MS_NODEV_K, ST_NODEV_K},
-        {MS_NOEXEC_K, ST_NOEXEC_K},   {MS_NOATIME_K, ST_NOATIME_K},   {MS_NODIRATIME_K, ST_NODIRATIME_K},
+        {MS_RDONLY_K, ST_RDONLY_K},     {MS_NOSUID_K, ST_NOSUID_K},
+        {MS_NODEV_K, ST_NODEV_K},       {MS_NOEXEC_K, ST_NOEXEC_K},
+        {MS_NOATIME_K, ST_NOATIME_K},   {MS_NODIRATIME_K, ST_NODIRATIME_K},
         {MS_RELATIME_K, ST_RELATIME_K},
     };
     struct k_statfs st;

@@ -4,12 +4,25 @@
 #include "fs/files.h"
 #include "fs/inode.h"
 
-enum { FALLOC_KEEP_SIZE_K = 1, FALLOC_PUNCH_HOLE_K = 2, FALLOC_COLLAPSE_RANGE_K = 8, FALLOC_ZERO_RANGE_K = 16,
-       FALLOC_INSERT_RANGE_K = 32, FALLOC_UNSHARE_RANGE_K = 64 };
+enum {
+    FALLOC_KEEP_SIZE_K = 1,
+    FALLOC_PUNCH_HOLE_K = 2,
+    FALLOC_COLLAPSE_RANGE_K = 8,
+    FALLOC_ZERO_RANGE_K = 16,
+    FALLOC_INSERT_RANGE_K = 32,
+    FALLOC_UNSHARE_RANGE_K = 64
+};
 #define FALLOC_KNOWN                                                                               \
     (FALLOC_KEEP_SIZE_K | FALLOC_PUNCH_HOLE_K | FALLOC_COLLAPSE_RANGE_K | FALLOC_ZERO_RANGE_K |    \
      FALLOC_INSERT_RANGE_K | FALLOC_UNSHARE_RANGE_K)
-enum { ADVICE_NORMAL = 0, ADVICE_RANDOM, ADVICE_SEQUENTIAL, ADVICE_WILLNEED, ADVICE_DONTNEED, ADVICE_NOREUSE };
+enum {
+    ADVICE_NORMAL = 0,
+    ADVICE_RANDOM,
+    ADVICE_SEQUENTIAL,
+    ADVICE_WILLNEED,
+    ADVICE_DONTNEED,
+    ADVICE_NOREUSE
+};
 
 #define WILLNEED_MAX (4u << 20) /* most bytes that one piece of advice brings in */
 
@@ -96,7 +109,8 @@ static int do_fallocate(struct file *f, int mode, int64_t off, int64_t len)
     /* One thing at a time; a hole never changes the size, which the caller has to know. */
     if ((kind & (kind - 1)) || (kind == FALLOC_PUNCH_HOLE_K && !(mode & FALLOC_KEEP_SIZE_K)))
         return -EOPNOTSUPP;
-    if ((kind == FALLOC_COLLAPSE_RANGE_K || kind == FALLOC_INSERT_RANGE_K) && (mode & FALLOC_KEEP_SIZE_K))
+    if ((kind == FALLOC_COLLAPSE_RANGE_K || kind == FALLOC_INSERT_RANGE_K) &&
+        (mode & FALLOC_KEEP_SIZE_K))
         return -EINVAL;
     if (!(f->mode & FMODE_WRITE))
         return -EBADF;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /sys: CPUs and their caches, the one node of memory, and the few other places where programs look. CPUs are numbered from 0 and never come
- * or go. node->index is the CPU, with the cache's index in its upper half below cache/.
+ * /sys: CPUs and their caches, the one node of memory, and the few other places where programs
+ * look. CPUs are numbered from 0 and never come or go. node->index is the CPU, with the cache's
+ * index in its upper half below cache/.
  */
 #include "arch/x86_64/cpuinfo.h"
 #include "base/errno.h"
@@ -12,9 +13,18 @@
 #define SYSFS_MAGIC 0x62656572
 #define HUGE_PAGE_BYTES 2097152
 
-#define TEXT_FILE(n, s) {.name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s}
-#define SHOWN(n, fn, a) {.name = n, .mode = S_IFREG_K | 0444, .show = fn, .arg = a}
-#define DIR(n, d) {.name = n, .mode = S_IFDIR_K | 0755, .dir = d}
+#define TEXT_FILE(n, s)                                                                            \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s                 \
+    }
+#define SHOWN(n, fn, a)                                                                            \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = fn, .arg = a                                  \
+    }
+#define DIR(n, d)                                                                                  \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR_K | 0755, .dir = d                                              \
+    }
 
 /* ---- sets of CPUs ---- */
 
@@ -46,11 +56,23 @@ static bool node_cache(const struct pseudo_node *n, struct cpu_cache *c)
     return cpu_cache_get(n->index >> 16, c);
 }
 
-enum { CACHE_LEVEL, CACHE_TYPE, CACHE_SIZE, CACHE_LINE, CACHE_WAYS, CACHE_SETS, CACHE_ID, CACHE_LIST, CACHE_MAP };
+enum {
+    CACHE_LEVEL,
+    CACHE_TYPE,
+    CACHE_SIZE,
+    CACHE_LINE,
+    CACHE_WAYS,
+    CACHE_SETS,
+    CACHE_ID,
+    CACHE_LIST,
+    CACHE_MAP
+};
 
 static int cache_show(const struct pseudo_node *n, struct text *t)
 {
-    static const char *const types[] = {[CPU_CACHE_DATA] = "Data", [CPU_CACHE_INSTRUCTION] = "Instruction", [CPU_CACHE_UNIFIED] = "Unified"};
+    static const char *const types[] = {[CPU_CACHE_DATA] = "Data",
+                                        [CPU_CACHE_INSTRUCTION] = "Instruction",
+                                        [CPU_CACHE_UNIFIED] = "Unified"};
     struct cpu_cache c;
     unsigned cpu = n->index & 0xffff;
     if (!node_cache(n, &c))
@@ -68,19 +90,21 @@ static int cache_show(const struct pseudo_node *n, struct text *t)
     return 0;
 }
 
-static const struct pseudo_dir cache_index_dir = {.entries = (const struct pseudo_entry[]){
-    SHOWN("coherency_line_size", cache_show, CACHE_LINE),
-    SHOWN("id", cache_show, CACHE_ID),
-    SHOWN("level", cache_show, CACHE_LEVEL),
-    SHOWN("number_of_sets", cache_show, CACHE_SETS),
-    SHOWN("shared_cpu_list", cache_show, CACHE_LIST),
-    SHOWN("shared_cpu_map", cache_show, CACHE_MAP),
-    SHOWN("size", cache_show, CACHE_SIZE),
-    SHOWN("type", cache_show, CACHE_TYPE),
-    SHOWN("ways_of_associativity", cache_show, CACHE_WAYS),
-    {},
-}};
-static const struct pseudo_entry cache_index_entry = {.mode = S_IFDIR_K | 0755, .dir = &cache_index_dir};
+static const struct pseudo_dir cache_index_dir = {
+    .entries = (const struct pseudo_entry[]){
+        SHOWN("coherency_line_size", cache_show, CACHE_LINE),
+        SHOWN("id", cache_show, CACHE_ID),
+        SHOWN("level", cache_show, CACHE_LEVEL),
+        SHOWN("number_of_sets", cache_show, CACHE_SETS),
+        SHOWN("shared_cpu_list", cache_show, CACHE_LIST),
+        SHOWN("shared_cpu_map", cache_show, CACHE_MAP),
+        SHOWN("size", cache_show, CACHE_SIZE),
+        SHOWN("type", cache_show, CACHE_TYPE),
+        SHOWN("ways_of_associativity", cache_show, CACHE_WAYS),
+        {},
+    }};
+static const struct pseudo_entry cache_index_entry = {.mode = S_IFDIR_K | 0755,
+                                                      .dir = &cache_index_dir};
 
 /* The number behind a prefix of a name; false: it is no such name. */
 static bool parse_numbered(const char *name, const char *prefix, uint32_t max, uint32_t *value)
@@ -100,7 +124,8 @@ static int cache_lookup(const struct pseudo_node *dir, const char *name, struct 
     return 0;
 }
 
-static bool cache_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool cache_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                       struct pseudo_node *child)
 {
     if (*cookie > 15)
         return false;
@@ -118,25 +143,28 @@ static int cpu_number_show(const struct pseudo_node *n, struct text *t)
     return 0;
 }
 
-static const struct pseudo_dir topology_dir = {.entries = (const struct pseudo_entry[]){
-    SHOWN("core_cpus", cpus_show, 0),
-    SHOWN("core_cpus_list", cpus_show, SET_LIST),
-    SHOWN("core_id", cpu_number_show, 0),
-    SHOWN("core_siblings", cpus_show, SET_ALL),
-    SHOWN("core_siblings_list", cpus_show, SET_ALL | SET_LIST),
-    TEXT_FILE("die_id", "0\n"),
-    SHOWN("package_cpus", cpus_show, SET_ALL),
-    SHOWN("package_cpus_list", cpus_show, SET_ALL | SET_LIST),
-    TEXT_FILE("physical_package_id", "0\n"),
-    SHOWN("thread_siblings", cpus_show, 0),
-    SHOWN("thread_siblings_list", cpus_show, SET_LIST),
-    {},
-}};
+static const struct pseudo_dir topology_dir = {
+    .entries = (const struct pseudo_entry[]){
+        SHOWN("core_cpus", cpus_show, 0),
+        SHOWN("core_cpus_list", cpus_show, SET_LIST),
+        SHOWN("core_id", cpu_number_show, 0),
+        SHOWN("core_siblings", cpus_show, SET_ALL),
+        SHOWN("core_siblings_list", cpus_show, SET_ALL | SET_LIST),
+        TEXT_FILE("die_id", "0\n"),
+        SHOWN("package_cpus", cpus_show, SET_ALL),
+        SHOWN("package_cpus_list", cpus_show, SET_ALL | SET_LIST),
+        TEXT_FILE("physical_package_id", "0\n"),
+        SHOWN("thread_siblings", cpus_show, 0),
+        SHOWN("thread_siblings_list", cpus_show, SET_LIST),
+        {},
+    }};
 
 /* CPU 0 cannot be taken away, and so has no file that says whether it is there. */
 #define CPU_ENTRIES DIR("cache", &cache_dir), DIR("topology", &topology_dir)
-static const struct pseudo_dir cpu0_dir = {.entries = (const struct pseudo_entry[]){CPU_ENTRIES, {}}};
-static const struct pseudo_dir cpu_dir = {.entries = (const struct pseudo_entry[]){CPU_ENTRIES, TEXT_FILE("online", "1\n"), {}}};
+static const struct pseudo_dir cpu0_dir = {.entries =
+                                               (const struct pseudo_entry[]){CPU_ENTRIES, {}}};
+static const struct pseudo_dir cpu_dir = {
+    .entries = (const struct pseudo_entry[]){CPU_ENTRIES, TEXT_FILE("online", "1\n"), {}}};
 static const struct pseudo_entry cpu0_entry = {.mode = S_IFDIR_K | 0755, .dir = &cpu0_dir};
 static const struct pseudo_entry cpu_entry = {.mode = S_IFDIR_K | 0755, .dir = &cpu_dir};
 
@@ -151,7 +179,8 @@ static int cpu_lookup(const struct pseudo_node *dir, const char *name, struct ps
     return 0;
 }
 
-static bool cpu_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX], struct pseudo_node *child)
+static bool cpu_next(const struct pseudo_node *dir, uint64_t *cookie, char name[PSEUDO_NAME_MAX],
+                     struct pseudo_node *child)
 {
     if (*cookie >= nr_cpus)
         return false;
@@ -167,15 +196,16 @@ static int kernel_max_show(const struct pseudo_node *n, struct text *t)
 }
 
 static const struct pseudo_dir cpus_dir = {
-    .entries = (const struct pseudo_entry[]){
-        SHOWN("kernel_max", kernel_max_show, 0),
-        TEXT_FILE("isolated", "\n"),
-        TEXT_FILE("offline", "\n"),
-        SHOWN("online", cpus_show, SET_ALL | SET_LIST),
-        SHOWN("possible", cpus_show, SET_ALL | SET_LIST),
-        SHOWN("present", cpus_show, SET_ALL | SET_LIST),
-        {},
-    },
+    .entries =
+        (const struct pseudo_entry[]){
+            SHOWN("kernel_max", kernel_max_show, 0),
+            TEXT_FILE("isolated", "\n"),
+            TEXT_FILE("offline", "\n"),
+            SHOWN("online", cpus_show, SET_ALL | SET_LIST),
+            SHOWN("possible", cpus_show, SET_ALL | SET_LIST),
+            SHOWN("present", cpus_show, SET_ALL | SET_LIST),
+            {},
+        },
     .lookup = cpu_lookup,
     .next = cpu_next,
 };
@@ -187,27 +217,29 @@ static int node_meminfo_show(const struct pseudo_node *n, struct text *t)
     uint64_t total, free;
     (void)n;
     proc_memory(&total, &free);
-    text_printf(t, "Node 0 MemTotal:       %8lu kB\nNode 0 MemFree:        %8lu kB\nNode 0 MemUsed:        %8lu kB\n", total >> 10, free >> 10,
-                (total - free) >> 10);
+    text_printf(t,
+                "Node 0 MemTotal:       %8lu kB\nNode 0 MemFree:        %8lu kB\nNode 0 MemUsed:   "
+                "     %8lu kB\n",
+                total >> 10, free >> 10, (total - free) >> 10);
     return 0;
 }
 
 static const struct pseudo_dir node0_dir = {.entries = (const struct pseudo_entry[]){
-    SHOWN("cpulist", cpus_show, SET_ALL | SET_LIST),
-    SHOWN("cpumap", cpus_show, SET_ALL),
-    TEXT_FILE("distance", "10\n"),
-    SHOWN("meminfo", node_meminfo_show, 0),
-    {},
-}};
+                                                SHOWN("cpulist", cpus_show, SET_ALL | SET_LIST),
+                                                SHOWN("cpumap", cpus_show, SET_ALL),
+                                                TEXT_FILE("distance", "10\n"),
+                                                SHOWN("meminfo", node_meminfo_show, 0),
+                                                {},
+                                            }};
 static const struct pseudo_dir nodes_dir = {.entries = (const struct pseudo_entry[]){
-    TEXT_FILE("has_cpu", "0\n"),
-    TEXT_FILE("has_memory", "0\n"),
-    TEXT_FILE("has_normal_memory", "0\n"),
-    DIR("node0", &node0_dir),
-    TEXT_FILE("online", "0\n"),
-    TEXT_FILE("possible", "0\n"),
-    {},
-}};
+                                                TEXT_FILE("has_cpu", "0\n"),
+                                                TEXT_FILE("has_memory", "0\n"),
+                                                TEXT_FILE("has_normal_memory", "0\n"),
+                                                DIR("node0", &node0_dir),
+                                                TEXT_FILE("online", "0\n"),
+                                                TEXT_FILE("possible", "0\n"),
+                                                {},
+                                            }};
 
 /* ---- the rest ---- */
 
@@ -221,33 +253,40 @@ static int huge_size_show(const struct pseudo_node *n, struct text *t)
 static const struct pseudo_dir empty_dir;
 
 /* The kernel asks the host for no huge pages; whether the host uses some is its own affair. */
-static const struct pseudo_dir thp_dir = {.entries = (const struct pseudo_entry[]){
-    TEXT_FILE("defrag", "always defer defer+madvise madvise [never]\n"),
-    TEXT_FILE("enabled", "always madvise [never]\n"),
-    SHOWN("hpage_pmd_size", huge_size_show, 0),
-    TEXT_FILE("shmem_enabled", "always within_size advise [never] deny force\n"),
-    {},
-}};
-static const struct pseudo_dir mm_dir = {.entries = (const struct pseudo_entry[]){DIR("transparent_hugepage", &thp_dir), {}}};
-static const struct pseudo_dir kernel_dir = {.entries = (const struct pseudo_entry[]){DIR("mm", &mm_dir), {}}};
-static const struct pseudo_dir fs_dir = {.entries = (const struct pseudo_entry[]){DIR("cgroup", &empty_dir), {}}};
-static const struct pseudo_dir system_dir = {.entries = (const struct pseudo_entry[]){DIR("cpu", &cpus_dir), DIR("node", &nodes_dir), {}}};
-static const struct pseudo_dir devices_dir = {.entries = (const struct pseudo_entry[]){DIR("system", &system_dir), {}}};
+static const struct pseudo_dir thp_dir = {
+    .entries = (const struct pseudo_entry[]){
+        TEXT_FILE("defrag", "always defer defer+madvise madvise [never]\n"),
+        TEXT_FILE("enabled", "always madvise [never]\n"),
+        SHOWN("hpage_pmd_size", huge_size_show, 0),
+        TEXT_FILE("shmem_enabled", "always within_size advise [never] deny force\n"),
+        {},
+    }};
+static const struct pseudo_dir mm_dir = {
+    .entries = (const struct pseudo_entry[]){DIR("transparent_hugepage", &thp_dir), {}}};
+static const struct pseudo_dir kernel_dir = {
+    .entries = (const struct pseudo_entry[]){DIR("mm", &mm_dir), {}}};
+static const struct pseudo_dir fs_dir = {
+    .entries = (const struct pseudo_entry[]){DIR("cgroup", &empty_dir), {}}};
+static const struct pseudo_dir system_dir = {
+    .entries = (const struct pseudo_entry[]){DIR("cpu", &cpus_dir), DIR("node", &nodes_dir), {}}};
+static const struct pseudo_dir devices_dir = {
+    .entries = (const struct pseudo_entry[]){DIR("system", &system_dir), {}}};
 
 static const struct pseudo_dir root_dir = {.entries = (const struct pseudo_entry[]){
-    DIR("block", &empty_dir),
-    DIR("bus", &empty_dir),
-    DIR("class", &empty_dir),
-    DIR("dev", &empty_dir),
-    DIR("devices", &devices_dir),
-    DIR("firmware", &empty_dir),
-    DIR("fs", &fs_dir),
-    DIR("kernel", &kernel_dir),
-    DIR("module", &empty_dir),
-    DIR("power", &empty_dir),
-    {},
-}};
-static const struct pseudo_entry root_entry = {.name = "/", .mode = S_IFDIR_K | 0555, .dir = &root_dir};
+                                               DIR("block", &empty_dir),
+                                               DIR("bus", &empty_dir),
+                                               DIR("class", &empty_dir),
+                                               DIR("dev", &empty_dir),
+                                               DIR("devices", &devices_dir),
+                                               DIR("firmware", &empty_dir),
+                                               DIR("fs", &fs_dir),
+                                               DIR("kernel", &kernel_dir),
+                                               DIR("module", &empty_dir),
+                                               DIR("power", &empty_dir),
+                                               {},
+                                           }};
+static const struct pseudo_entry root_entry = {
+    .name = "/", .mode = S_IFDIR_K | 0555, .dir = &root_dir};
 
 static const struct pseudo_fs sys_fs = {.root = &root_entry, .magic = SYSFS_MAGIC};
 

@@ -2,12 +2,13 @@
 /*
  * timerfd: a timer whose expirations are counted by reads.
  *
- * All timers run on CLOCK_MONOTONIC; one that was set to an absolute time of the wall clock stands in `wall_timers` and is
- * set anew when that clock jumps. A periodic timer is started again by the read (or the look at it) that counts the
- * periods gone by, so an unread timer costs nothing.
+ * All timers run on CLOCK_MONOTONIC; one that was set to an absolute time of the wall clock stands
+ * in `wall_timers` and is set anew when that clock jumps. A periodic timer is started again by the
+ * read (or the look at it) that counts the periods gone by, so an unread timer costs nothing.
  *
- * timerfd.lock guards the state and is taken by the expiry function, so the timer is never cancelled under it:
- * timerfd.set_mutex makes settime the only one to do so. Order: set_mutex -> wall_timers_lock -> timerfd.lock -> the timer code's.
+ * timerfd.lock guards the state and is taken by the expiry function, so the timer is never
+ * cancelled under it: timerfd.set_mutex makes settime the only one to do so. Order: set_mutex ->
+ * wall_timers_lock -> timerfd.lock -> the timer code's.
  */
 #include "fs/timerfd.h"
 
@@ -18,7 +19,13 @@
 #include "fs/anon_file.h"
 #include "proc/task.h"
 
-enum { CLOCK_REALTIME_K = 0, CLOCK_MONOTONIC_K = 1, CLOCK_BOOTTIME_K = 7, CLOCK_REALTIME_ALARM_K = 8, CLOCK_BOOTTIME_ALARM_K = 9 };
+enum {
+    CLOCK_REALTIME_K = 0,
+    CLOCK_MONOTONIC_K = 1,
+    CLOCK_BOOTTIME_K = 7,
+    CLOCK_REALTIME_ALARM_K = 8,
+    CLOCK_BOOTTIME_ALARM_K = 9
+};
 enum { TFD_TIMER_ABSTIME_K = 1, TFD_TIMER_CANCEL_ON_SET_K = 2 };
 #define CAP_WAKE_ALARM_K 35
 
@@ -72,8 +79,8 @@ static void advance(struct timerfd *t)
     ktimer_start(&t->timer, t->expires);
 }
 
-/* CLOCK_MONOTONIC time at which the wall clock shows `target`. The wall clock is read first: an error of the reads is a late
- * expiry, never an early one. */
+/* CLOCK_MONOTONIC time at which the wall clock shows `target`. The wall clock is read first: an
+ * error of the reads is a late expiry, never an early one. */
 static ktime_t wall_to_mono(uint64_t target)
 {
     uint64_t wall = time_real_ns();
@@ -184,9 +191,12 @@ static void timerfd_fdinfo(struct file *f, char *buf, size_t size)
     spin_lock(&t->lock);
     uint64_t ticks = t->ticks;
     struct k_itimerspec s = current_setting(t);
-    k_snprintf(buf, size, "clockid: %d\nticks: %lu\nsettime flags: 0%o\nit_value: (%lu, %lu)\nit_interval: (%lu, %lu)\n", t->clock, (unsigned long)ticks,
-               (unsigned)t->settime_flags, (unsigned long)s.value.sec, (unsigned long)s.value.nsec, (unsigned long)s.interval.sec,
-               (unsigned long)s.interval.nsec);
+    k_snprintf(buf, size,
+               "clockid: %d\nticks: %lu\nsettime flags: 0%o\nit_value: (%lu, %lu)\nit_interval: "
+               "(%lu, %lu)\n",
+               t->clock, (unsigned long)ticks, (unsigned)t->settime_flags,
+               (unsigned long)s.value.sec, (unsigned long)s.value.nsec,
+               (unsigned long)s.interval.sec, (unsigned long)s.interval.nsec);
     spin_unlock(&t->lock);
 }
 
@@ -217,8 +227,9 @@ int64_t sys_timerfd_create(int clock, int flags)
     list_init(&t->wall_link);
     spin_init(&t->lock);
     t->clock = clock;
-    struct file *f =
-        file_new_anon("anon_inode:[timerfd]", &timerfd_file_ops, t, O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K), FMODE_READ | FMODE_WRITE | FMODE_STREAM);
+    struct file *f = file_new_anon("anon_inode:[timerfd]", &timerfd_file_ops, t,
+                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
+                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
     if (is_err(f)) {
         kfree(t);
         return ptr_err(f);
@@ -277,7 +288,8 @@ int64_t sys_timerfd_settime(int fd, int flags, uaddr_t new_value, uaddr_t old_va
     struct k_itimerspec new;
     if (get_user(new, new_value))
         return -EFAULT;
-    if ((flags & ~(TFD_TIMER_ABSTIME_K | TFD_TIMER_CANCEL_ON_SET_K)) || !timespec_valid(&new.value) || !timespec_valid(&new.interval))
+    if ((flags & ~(TFD_TIMER_ABSTIME_K | TFD_TIMER_CANCEL_ON_SET_K)) ||
+        !timespec_valid(&new.value) || !timespec_valid(&new.interval))
         return -EINVAL;
     struct file *f = timerfd_get(fd);
     if (is_err(f))

@@ -188,7 +188,7 @@ static bool mapped_shared_writable(struct inode *inode)
     bool found = false;
 
     mutex_lock(&inode->pages.lock);
-    list_for_each(v, &inode->pages.mappings, mapping_link)
+    list_for_each (v, &inode->pages.mappings, mapping_link)
         if ((v->flags & VMA_SHARED) && (v->max_prot & PROT_WRITE_K))
             found = true;
     mutex_unlock(&inode->pages.lock);
@@ -207,8 +207,7 @@ int tmpfs_add_seals(struct inode *inode, uint32_t seals)
     uint32_t *have = &mem_node(inode)->file.seals;
     if (*have & F_SEAL_SEAL_K)
         ret = -EPERM;
-    else if ((seals & F_SEAL_WRITE_K) && !(*have & F_SEAL_WRITE_K) &&
-             mapped_shared_writable(inode))
+    else if ((seals & F_SEAL_WRITE_K) && !(*have & F_SEAL_WRITE_K) && mapped_shared_writable(inode))
         ret = -EBUSY;
     else
         WRITE_ONCE(*have, *have | seals);

@@ -2,7 +2,8 @@
 /*
  * Copies from file to file inside the kernel: sendfile, copy_file_range.
  *
- * Bytes go through a buffer, piece by piece; between pieces a fatal signal ends the copy with what was moved.
+ * Bytes go through a buffer, piece by piece; between pieces a fatal signal ends the copy with what
+ * was moved.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -12,8 +13,10 @@
 
 #define PIECE (64 * 1024u)
 
-/* Moves up to len bytes from in at *in_pos to out at *out_pos, both advanced by what out took. Bytes, or an error when none moved. */
-static int64_t copy_bytes(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos, uint64_t len)
+/* Moves up to len bytes from in at *in_pos to out at *out_pos, both advanced by what out took.
+ * Bytes, or an error when none moved. */
+static int64_t copy_bytes(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                          uint64_t len)
 {
     uint64_t done = 0;
     int64_t ret = 0;
@@ -67,7 +70,8 @@ static int64_t do_sendfile(struct file *out, struct file *in, uint64_t *pos, uin
     uint64_t from = pos ? *pos : in->pos, to = current_pos(out);
     if ((int64_t)from < 0 || (int64_t)(from + count) < 0)
         return -EINVAL;
-    /* One file's lock at a time: two sendfiles in opposite directions must not wait for each other. */
+    /* One file's lock at a time: two sendfiles in opposite directions must not wait for each other.
+     */
     int64_t n = copy_bytes(in, &from, out, &to, count);
     if (n > 0 && !(out->mode & FMODE_STREAM))
         out->pos = to;
@@ -101,7 +105,8 @@ int64_t sys_sendfile(int out_fd, int in_fd, uaddr_t offset, uint64_t count)
     return n;
 }
 
-static int64_t do_copy_range(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos, uint64_t len)
+static int64_t do_copy_range(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                             uint64_t len)
 {
     struct inode *from = in->inode, *to = out->inode;
     if (S_ISDIR_K(from->mode) || S_ISDIR_K(to->mode))
@@ -123,7 +128,8 @@ static int64_t do_copy_range(struct file *in, uint64_t *in_pos, struct file *out
     return len ? copy_bytes(in, in_pos, out, out_pos, k_min(len, (uint64_t)RW_MAX)) : 0;
 }
 
-int64_t sys_copy_file_range(int in_fd, uaddr_t in_off, int out_fd, uaddr_t out_off, uint64_t len, uint32_t flags)
+int64_t sys_copy_file_range(int in_fd, uaddr_t in_off, int out_fd, uaddr_t out_off, uint64_t len,
+                            uint32_t flags)
 {
     bool in_counted, out_counted;
     uint64_t in_pos = 0, out_pos = 0;
@@ -136,7 +142,8 @@ int64_t sys_copy_file_range(int in_fd, uaddr_t in_off, int out_fd, uaddr_t out_o
         in_pos = current_pos(in);
         out_pos = current_pos(out);
         n = 0;
-        if ((in_off && get_user(in_pos, in_off) != 0) || (out_off && get_user(out_pos, out_off) != 0))
+        if ((in_off && get_user(in_pos, in_off) != 0) ||
+            (out_off && get_user(out_pos, out_off) != 0))
             n = -EFAULT;
         else if (flags || (int64_t)len < 0)
             n = -EINVAL;

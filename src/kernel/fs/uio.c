@@ -2,9 +2,9 @@
 /*
  * The cursor over buffers that read and write calls consume.
  *
- * A uio belongs to one call and needs no lock. The iovec array of the workload is copied once and checked, so that another thread
- * that changes it during the call changes nothing. `remaining` bounds all moves: a caller shortens a transfer by
- * lowering it.
+ * A uio belongs to one call and needs no lock. The iovec array of the workload is copied once and
+ * checked, so that another thread that changes it during the call changes nothing. `remaining`
+ * bounds all moves: a caller shortens a transfer by lowering it.
  */
 #include "fs/uio.h"
 
@@ -78,7 +78,8 @@ void uio_release(struct uio *u)
     u->iov = &u->one;
 }
 
-/* The piece of the current vector that a move of at most n bytes can use; steps over vectors that are used up. 0: none. */
+/* The piece of the current vector that a move of at most n bytes can use; steps over vectors that
+ * are used up. 0: none. */
 static size_t uio_piece(struct uio *u, size_t n, uint64_t *addr)
 {
     n = k_min(n, (size_t)u->remaining);

@@ -2,9 +2,9 @@
 /*
  * Extended attributes: the twelve calls, and who may use which name space.
  *
- *   user.      regular files and directories; as the mode bits allow; in sticky directories only the owner writes
- *   trusted.   CAP_SYS_ADMIN; for others such names do not exist
- *   security.  everybody reads; CAP_SYS_ADMIN writes
+ *   user.      regular files and directories; as the mode bits allow; in sticky directories only
+ * the owner writes trusted.   CAP_SYS_ADMIN; for others such names do not exist security. everybody
+ * reads; CAP_SYS_ADMIN writes
  */
 #include "base/kmalloc.h"
 #include "base/string.h"
@@ -55,7 +55,8 @@ static int check_access(struct inode *inode, const char *name, int mask)
     if (in_space(name, "user.")) {
         if (!S_ISREG_K(inode->mode) && !S_ISDIR_K(inode->mode))
             return write ? -EPERM : -ENODATA;
-        if (write && S_ISDIR_K(inode->mode) && (inode->mode & S_ISVTX_K) && !inode_owner_or_capable(inode))
+        if (write && S_ISDIR_K(inode->mode) && (inode->mode & S_ISVTX_K) &&
+            !inode_owner_or_capable(inode))
             return -EPERM;
     }
     return inode_permission(inode, mask);

@@ -30,8 +30,7 @@ void xattr_set_clear(struct xattr_set *s)
 {
     struct xattr *x, *tmp;
 
-    list_for_each_safe(x, tmp, &s->list, link)
-    {
+    list_for_each_safe (x, tmp, &s->list, link) {
         list_del(&x->link);
         kfree(x);
     }
@@ -53,7 +52,7 @@ static struct xattr *find_locked(struct xattr_set *s, const char *name)
 {
     struct xattr *x;
 
-    list_for_each(x, &s->list, link)
+    list_for_each (x, &s->list, link)
         if (strcmp(x->data, name) == 0)
             return x;
     return NULL;
@@ -83,7 +82,7 @@ static size_t list_bytes_locked(struct xattr_set *s)
     struct xattr *x;
     size_t n = 0;
 
-    list_for_each(x, &s->list, link)
+    list_for_each (x, &s->list, link)
         n += x->name_len + 1;
     return n;
 }
@@ -130,8 +129,7 @@ int64_t xattr_set_list(struct xattr_set *s, char *buf, size_t size)
     int64_t ret = 0;
 
     spin_lock(&s->lock);
-    list_for_each(x, &s->list, link)
-    {
+    list_for_each (x, &s->list, link) {
         if (!admin && has_prefix(x->data, "trusted."))
             continue;
         if (size && n + x->name_len + 1 > size) {

@@ -19,7 +19,8 @@ static int grow(struct mm *mm, uaddr_t from, uaddr_t to)
     const int prot = PROT_READ_K | PROT_WRITE_K;
     if (!user_range_ok(from, to - from) || !mm_range_free(mm, from, to - from, true))
         return -ENOMEM;
-    if (mm->nr_vmas >= MAX_VMAS || !mm_may_expand(mm, prot, VMA_HEAP, (to - from) / PAGE_SIZE, 0) || mm_over_limit(to - from))
+    if (mm->nr_vmas >= MAX_VMAS || !mm_may_expand(mm, prot, VMA_HEAP, (to - from) / PAGE_SIZE, 0) ||
+        mm_over_limit(to - from))
         return -ENOMEM;
     uint32_t flags = VMA_HEAP | (mm->locked_future ? VMA_LOCKED : 0);
     if (mm->locked_future && mm_may_lock(mm, (to - from) / PAGE_SIZE))
@@ -46,7 +47,8 @@ int64_t sys_brk(uaddr_t brk)
     bool locked = false;
     int err = 0;
     uint64_t data = mm->data_end - mm->data_start;
-    if (brk < mm->brk_start || brk >= USER_LIMIT || brk - mm->brk_start + data > rlimit_cur(RLIMIT_DATA_K))
+    if (brk < mm->brk_start || brk >= USER_LIMIT ||
+        brk - mm->brk_start + data > rlimit_cur(RLIMIT_DATA_K))
         err = -ENOMEM;
     else if (new < old)
         err = mm_unmap_locked(mm, new, old, true, &dead);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page faults. Anonymous memory needs none of this: the host fills it. What comes here is an access that an area forbids, one
- * outside of all areas, the growth of a stack, and the first access to pages of files, which are filled in windows: 16 pages
- * around the fault, up to 64 ahead when a file is walked through in order. Whatever lies next to them and is up to date
- * already is opened by the same host call.
+ * Page faults. Anonymous memory needs none of this: the host fills it. What comes here is an access
+ * that an area forbids, one outside of all areas, the growth of a stack, and the first access to
+ * pages of files, which are filled in windows: 16 pages around the fault, up to 64 ahead when a
+ * file is walked through in order. Whatever lies next to them and is up to date already is opened
+ * by the same host call.
  *
  * A fill may wait for the host, so mm->lock is dropped around it and the area looked up again.
  */
@@ -38,7 +39,9 @@ static bool grow_stack(struct mm *mm, struct vma *v, uaddr_t addr)
     if (limit < v->end)
         floor = k_max(floor, PAGE_ALIGN(v->end - limit));
     if (below)
-        floor = k_max(floor, below->end + (below->prot && !(below->flags & VMA_GROWSDOWN) ? STACK_GUARD_GAP : 0));
+        floor = k_max(floor,
+                      below->end +
+                          (below->prot && !(below->flags & VMA_GROWSDOWN) ? STACK_GUARD_GAP : 0));
     if (page < floor)
         return false;
     uaddr_t start = k_max(floor, page & ~(STACK_GROW - 1));
@@ -56,7 +59,8 @@ static bool grow_stack(struct mm *mm, struct vma *v, uaddr_t addr)
 /* ---- files ---- */
 
 /* [*from, *to): the file range to fill for a fault at off, within the area and the file. */
-static void choose_window(struct page_cache *pc, const struct vma *v, uint64_t off, uint64_t eof, uint64_t *from, uint64_t *to)
+static void choose_window(struct page_cache *pc, const struct vma *v, uint64_t off, uint64_t eof,
+                          uint64_t *from, uint64_t *to)
 {
     uint64_t first = v->offset, last = k_min(eof, v->offset + (v->end - v->start));
     if (off == pc->last_read_end) {
@@ -71,14 +75,16 @@ static void choose_window(struct page_cache *pc, const struct vma *v, uint64_t o
 /* Opens the accessible run around page, at most EXPOSE_MAX to each side. Lock held. */
 static int expose_around(struct vma *v, uaddr_t page)
 {
-    uaddr_t start = k_max(v->start, page - k_min(page, EXPOSE_MAX)), end = k_min(v->end, page + EXPOSE_MAX);
+    uaddr_t start = k_max(v->start, page - k_min(page, EXPOSE_MAX)),
+            end = k_min(v->end, page + EXPOSE_MAX);
     uint64_t off = v->offset + (page - v->start);
     bool accessible;
     uint64_t run = page_cache_run(&v->inode->pages, off, end - page, &accessible);
     if (accessible)
         end = page + run;
     while (start < page) {
-        run = page_cache_run(&v->inode->pages, v->offset + (start - v->start), page - start, &accessible);
+        run = page_cache_run(&v->inode->pages, v->offset + (start - v->start), page - start,
+                             &accessible);
         if (accessible && start + run >= page)
             break;
         start += run;
@@ -89,16 +95,14 @@ static int expose_around(struct vma *v, uaddr_t page)
 static bool allowed(const struct vma *v, int access)
 {
     switch (access) {
-    case FAULT_WRITE:
-        return v->prot & PROT_WRITE_K;
-    case FAULT_EXEC:
-        return v->prot & PROT_EXEC_K;
-    default:
-        return v->prot & (PROT_READ_K | PROT_WRITE_K | PROT_EXEC_K);
+    case FAULT_WRITE: return v->prot & PROT_WRITE_K;
+    case FAULT_EXEC: return v->prot & PROT_EXEC_K;
+    default: return v->prot & (PROT_READ_K | PROT_WRITE_K | PROT_EXEC_K);
     }
 }
 
-/* One try; *again: the page is up to date now, look once more. Called with the lock held, which may be dropped and taken again. */
+/* One try; *again: the page is up to date now, look once more. Called with the lock held, which may
+ * be dropped and taken again. */
 static struct fault_result file_fault(struct mm *mm, struct vma *v, uaddr_t page, bool *again)
 {
     struct inode *inode = v->inode;
@@ -146,8 +150,10 @@ struct fault_result mm_fault(struct mm *mm, uaddr_t addr, int access)
         else if (v->inode)
             result = file_fault(mm, v, page, &again);
         else
-            /* The host knows what is there; it only may have been told a protection that has changed since. */
-            result = inside && hal_as_protect(page, PAGE_SIZE, vma_hal_prot(v->prot)) ? no_object : resolved;
+            /* The host knows what is there; it only may have been told a protection that has
+             * changed since. */
+            result = inside && hal_as_protect(page, PAGE_SIZE, vma_hal_prot(v->prot)) ? no_object
+                                                                                      : resolved;
     } while (again);
     mutex_unlock(&mm->lock);
     return result;
@@ -158,7 +164,9 @@ struct fault_result mm_fault(struct mm *mm, uaddr_t addr, int access)
 void mm_handle_user_fault(struct regs *regs, const struct hal_fault *fault)
 {
     enum { PF_WRITE = 2, PF_EXEC = 16 };
-    int access = fault->error_code & PF_EXEC ? FAULT_EXEC : fault->error_code & PF_WRITE ? FAULT_WRITE : FAULT_READ;
+    int access = fault->error_code & PF_EXEC    ? FAULT_EXEC
+                 : fault->error_code & PF_WRITE ? FAULT_WRITE
+                                                : FAULT_READ;
     struct fault_result r = mm_fault(current->mm, fault->address, access);
     (void)regs;
     if (r.sig)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * madvise(2). What changes what a program sees (DONTNEED, FREE, REMOVE, DONTFORK, WIPEONFORK, POPULATE) is done; what only speaks
- * about speed is checked and accepted.
+ * madvise(2). What changes what a program sees (DONTNEED, FREE, REMOVE, DONTFORK, WIPEONFORK,
+ * POPULATE) is done; what only speaks about speed is checked and accepted.
  */
 #include "base/errno.h"
 #include "fs/vfs.h"
@@ -10,10 +10,30 @@
 #include "proc/task.h"
 
 enum {
-    MADV_NORMAL_K = 0, MADV_RANDOM_K = 1, MADV_SEQUENTIAL_K = 2, MADV_WILLNEED_K = 3, MADV_DONTNEED_K = 4, MADV_FREE_K = 8, MADV_REMOVE_K = 9,
-    MADV_DONTFORK_K = 10, MADV_DOFORK_K = 11, MADV_MERGEABLE_K = 12, MADV_UNMERGEABLE_K = 13, MADV_HUGEPAGE_K = 14, MADV_NOHUGEPAGE_K = 15,
-    MADV_DONTDUMP_K = 16, MADV_DODUMP_K = 17, MADV_WIPEONFORK_K = 18, MADV_KEEPONFORK_K = 19, MADV_COLD_K = 20, MADV_PAGEOUT_K = 21,
-    MADV_POPULATE_READ_K = 22, MADV_POPULATE_WRITE_K = 23, MADV_DONTNEED_LOCKED_K = 24, MADV_HWPOISON_K = 100, MADV_SOFT_OFFLINE_K = 101,
+    MADV_NORMAL_K = 0,
+    MADV_RANDOM_K = 1,
+    MADV_SEQUENTIAL_K = 2,
+    MADV_WILLNEED_K = 3,
+    MADV_DONTNEED_K = 4,
+    MADV_FREE_K = 8,
+    MADV_REMOVE_K = 9,
+    MADV_DONTFORK_K = 10,
+    MADV_DOFORK_K = 11,
+    MADV_MERGEABLE_K = 12,
+    MADV_UNMERGEABLE_K = 13,
+    MADV_HUGEPAGE_K = 14,
+    MADV_NOHUGEPAGE_K = 15,
+    MADV_DONTDUMP_K = 16,
+    MADV_DODUMP_K = 17,
+    MADV_WIPEONFORK_K = 18,
+    MADV_KEEPONFORK_K = 19,
+    MADV_COLD_K = 20,
+    MADV_PAGEOUT_K = 21,
+    MADV_POPULATE_READ_K = 22,
+    MADV_POPULATE_WRITE_K = 23,
+    MADV_DONTNEED_LOCKED_K = 24,
+    MADV_HWPOISON_K = 100,
+    MADV_SOFT_OFFLINE_K = 101,
 };
 enum { FALLOC_KEEP_SIZE_K = 1, FALLOC_PUNCH_HOLE_K = 2 };
 
@@ -21,7 +41,8 @@ enum { FALLOC_KEEP_SIZE_K = 1, FALLOC_PUNCH_HOLE_K = 2 };
 
 static bool known(int advice)
 {
-    return (advice >= MADV_NORMAL_K && advice <= MADV_DONTNEED_K) || (advice >= MADV_FREE_K && advice <= MADV_DONTNEED_LOCKED_K) ||
+    return (advice >= MADV_NORMAL_K && advice <= MADV_DONTNEED_K) ||
+           (advice >= MADV_FREE_K && advice <= MADV_DONTNEED_LOCKED_K) ||
            advice == MADV_HWPOISON_K || advice == MADV_SOFT_OFFLINE_K;
 }
 
@@ -31,7 +52,8 @@ static bool is_anonymous(const struct vma *v)
 }
 
 /* Sets and clears flags of [start, end), which lies in v. */
-static int change_flags(struct mm *mm, struct vma *v, uaddr_t start, uaddr_t end, uint32_t set, uint32_t clear)
+static int change_flags(struct mm *mm, struct vma *v, uaddr_t start, uaddr_t end, uint32_t set,
+                        uint32_t clear)
 {
     uint32_t flags = (v->flags | set) & ~clear;
     if (flags == v->flags)
@@ -64,21 +86,15 @@ static int advise_locked(struct mm *mm, struct vma *v, uaddr_t start, uaddr_t en
     switch (advice) {
     case MADV_DONTNEED_K:
     case MADV_DONTNEED_LOCKED_K:
-    case MADV_FREE_K:
-        return dont_need(v, start, end, advice);
-    case MADV_DONTFORK_K:
-        return change_flags(mm, v, start, end, VMA_DONTFORK, 0);
-    case MADV_DOFORK_K:
-        return change_flags(mm, v, start, end, 0, VMA_DONTFORK);
+    case MADV_FREE_K: return dont_need(v, start, end, advice);
+    case MADV_DONTFORK_K: return change_flags(mm, v, start, end, VMA_DONTFORK, 0);
+    case MADV_DOFORK_K: return change_flags(mm, v, start, end, 0, VMA_DONTFORK);
     case MADV_WIPEONFORK_K:
         return is_anonymous(v) ? change_flags(mm, v, start, end, VMA_WIPEONFORK, 0) : -EINVAL;
-    case MADV_KEEPONFORK_K:
-        return change_flags(mm, v, start, end, 0, VMA_WIPEONFORK);
+    case MADV_KEEPONFORK_K: return change_flags(mm, v, start, end, 0, VMA_WIPEONFORK);
     case MADV_COLD_K:
-    case MADV_PAGEOUT_K:
-        return v->flags & VMA_LOCKED ? -EINVAL : 0;
-    default:
-        return 0;
+    case MADV_PAGEOUT_K: return v->flags & VMA_LOCKED ? -EINVAL : 0;
+    default: return 0;
     }
 }
 
@@ -86,7 +102,9 @@ static int advise_locked(struct mm *mm, struct vma *v, uaddr_t start, uaddr_t en
 static int advise_file(struct file *f, struct inode *inode, uint64_t off, uint64_t len, int advice)
 {
     if (advice == MADV_REMOVE_K)
-        return f->ops->fallocate ? f->ops->fallocate(f, FALLOC_PUNCH_HOLE_K | FALLOC_KEEP_SIZE_K, off, len) : -EOPNOTSUPP;
+        return f->ops->fallocate
+                   ? f->ops->fallocate(f, FALLOC_PUNCH_HOLE_K | FALLOC_KEEP_SIZE_K, off, len)
+                   : -EOPNOTSUPP;
     page_cache_fill(&inode->pages, off, k_min(len, WILLNEED_MAX));
     return 0;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From areas to host mappings. Anonymous areas are one host mapping; areas of files map the page cache, segment by segment, with
- * access only where pages are up to date and within the file. Behind the last segment that the file reaches stands a placeholder
- * without access (vma.backed_end), which becomes a mapping of the cache when the file has grown and somebody faults there.
+ * From areas to host mappings. Anonymous areas are one host mapping; areas of files map the page
+ * cache, segment by segment, with access only where pages are up to date and within the file.
+ * Behind the last segment that the file reaches stands a placeholder without access
+ * (vma.backed_end), which becomes a mapping of the cache when the file has grown and somebody
+ * faults there.
  *
- * What is accessible changes under page_cache.lock only, so all of this runs under it: a truncate on another CPU comes
- * before, and is seen here, or after, and takes the access away again.
+ * What is accessible changes under page_cache.lock only, so all of this runs under it: a truncate
+ * on another CPU comes before, and is seen here, or after, and takes the access away again.
  */
 #include "base/errno.h"
 #include "fs/vfs.h"
@@ -36,7 +38,8 @@ static int protect_runs(struct vma *v, uaddr_t start, uaddr_t end, bool which, i
     int err = 0;
     while (start < end && !err) {
         bool accessible;
-        uint64_t run = page_cache_run(&v->inode->pages, offset_of(v, start), end - start, &accessible);
+        uint64_t run =
+            page_cache_run(&v->inode->pages, offset_of(v, start), end - start, &accessible);
         if (accessible == which)
             err = hal_as_protect(start, run, hal_prot);
         start += run;

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NUMA calls on a machine with one node. Every policy that names node 0 (or no node) is true already; what is kept of one is its
- * checking. get_mempolicy answers the default policy and node 0.
+ * NUMA calls on a machine with one node. Every policy that names node 0 (or no node) is true
+ * already; what is kept of one is its checking. get_mempolicy answers the default policy and node
+ * 0.
  */
 #include "base/errno.h"
 #include "mm/vma.h"
 #include "proc/task.h"
 
-enum { MPOL_DEFAULT_K = 0, MPOL_PREFERRED_K = 1, MPOL_BIND_K = 2, MPOL_INTERLEAVE_K = 3, MPOL_LOCAL_K = 4, MPOL_PREFERRED_MANY_K = 5 };
+enum {
+    MPOL_DEFAULT_K = 0,
+    MPOL_PREFERRED_K = 1,
+    MPOL_BIND_K = 2,
+    MPOL_INTERLEAVE_K = 3,
+    MPOL_LOCAL_K = 4,
+    MPOL_PREFERRED_MANY_K = 5
+};
 enum { MPOL_F_NODE_K = 1, MPOL_F_ADDR_K = 2, MPOL_F_MEMS_ALLOWED_K = 4 };
 #define MPOL_MODE_FLAGS 0xe000u /* STATIC_NODES, RELATIVE_NODES, NUMA_BALANCING */
 #define MPOL_MF_VALID 7u
@@ -45,16 +53,12 @@ static int check_policy(int mode, uaddr_t mask, uint64_t maxnode)
         return err;
     switch (mode & ~(int)MPOL_MODE_FLAGS) {
     case MPOL_DEFAULT_K:
-    case MPOL_LOCAL_K:
-        return node0 ? -EINVAL : 0;
-    case MPOL_PREFERRED_K:
-        return 0;
+    case MPOL_LOCAL_K: return node0 ? -EINVAL : 0;
+    case MPOL_PREFERRED_K: return 0;
     case MPOL_BIND_K:
     case MPOL_INTERLEAVE_K:
-    case MPOL_PREFERRED_MANY_K:
-        return node0 ? 0 : -EINVAL;
-    default:
-        return -EINVAL;
+    case MPOL_PREFERRED_MANY_K: return node0 ? 0 : -EINVAL;
+    default: return -EINVAL;
     }
 }
 
@@ -63,7 +67,8 @@ int64_t sys_set_mempolicy(int mode, uaddr_t mask, uint64_t maxnode)
     return check_policy(mode, mask, maxnode);
 }
 
-int64_t sys_mbind(uaddr_t addr, uint64_t len, int mode, uaddr_t mask, uint64_t maxnode, uint32_t flags)
+int64_t sys_mbind(uaddr_t addr, uint64_t len, int mode, uaddr_t mask, uint64_t maxnode,
+                  uint32_t flags)
 {
     struct mm *mm = current->mm;
     if ((flags & ~MPOL_MF_VALID) || (addr & ~PAGE_MASK))
@@ -86,7 +91,8 @@ int64_t sys_mbind(uaddr_t addr, uint64_t len, int mode, uaddr_t mask, uint64_t m
     return err;
 }
 
-int64_t sys_get_mempolicy(uaddr_t policy, uaddr_t mask, uint64_t maxnode, uaddr_t addr, uint64_t flags)
+int64_t sys_get_mempolicy(uaddr_t policy, uaddr_t mask, uint64_t maxnode, uaddr_t addr,
+                          uint64_t flags)
 {
     bool allowed = flags & MPOL_F_MEMS_ALLOWED_K;
     if ((flags & ~7ull) || (allowed && (flags & (MPOL_F_NODE_K | MPOL_F_ADDR_K))))
@@ -94,7 +100,8 @@ int64_t sys_get_mempolicy(uaddr_t policy, uaddr_t mask, uint64_t maxnode, uaddr_
     if (mask && maxnode < 1)
         return -EINVAL;
     if (!(flags & MPOL_F_ADDR_K)) {
-        if (addr || (flags & MPOL_F_NODE_K)) /* the next node of an interleaving policy: there is none */
+        if (addr ||
+            (flags & MPOL_F_NODE_K)) /* the next node of an interleaving policy: there is none */
             return -EINVAL;
     } else {
         mutex_lock(&current->mm->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mlock(2) and its kin. The keep never swaps, so locking is bringing pages in once, and the accounting that programs see.
+ * mlock(2) and its kin. The keep never swaps, so locking is bringing pages in once, and the
+ * accounting that programs see.
  */
 #include "base/errno.h"
 #include "mm/vma.h"
@@ -18,7 +19,8 @@ int mm_may_lock(struct mm *mm, uint64_t pages)
     return mm->locked_vm + pages > limit / PAGE_SIZE ? -ENOMEM : 0;
 }
 
-/* Sets or clears VMA_LOCKED in [start, end). -ENOMEM where nothing is mapped; what stands before is changed. */
+/* Sets or clears VMA_LOCKED in [start, end). -ENOMEM where nothing is mapped; what stands before is
+ * changed. */
 static int set_locked(struct mm *mm, uaddr_t start, uaddr_t end, bool locked)
 {
     while (start < end) {
@@ -138,7 +140,8 @@ static void set_all_locked(struct mm *mm, bool locked)
 int64_t sys_mlockall(int flags)
 {
     struct mm *mm = current->mm;
-    if (!flags || (flags & ~(MCL_CURRENT_K | MCL_FUTURE_K | MCL_ONFAULT_K)) || flags == MCL_ONFAULT_K)
+    if (!flags || (flags & ~(MCL_CURRENT_K | MCL_FUTURE_K | MCL_ONFAULT_K)) ||
+        flags == MCL_ONFAULT_K)
         return -EINVAL;
     mutex_lock(&mm->lock);
     int err = mm_may_lock(mm, flags & MCL_CURRENT_K ? mm->total_vm - mm->locked_vm : 0);

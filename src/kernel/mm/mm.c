@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Life of address spaces: made empty, copied by fork, emptied by execve, taken apart after the last user; and where things go in them:
+ * Life of address spaces: made empty, copied by fork, emptied by execve, taken apart after the last
+ * user; and where things go in them:
  *
- *     USER_MIN ... ET_EXEC programs ... PIE programs, brk ... mmap (downwards) | trampolines | gap | stack (downwards) ... USER_LIMIT
+ *     USER_MIN ... ET_EXEC programs ... PIE programs, brk ... mmap (downwards) | trampolines | gap
+ * | stack (downwards) ... USER_LIMIT
  */
 #include "mm/mm.h"
 
@@ -54,7 +56,9 @@ uaddr_t mm_layout(struct mm *mm)
         drbg_fill(random, sizeof(random));
     uaddr_t top = USER_LIMIT - STACK_TOP_DISTANCE - random[0] % STACK_RANDOM_PAGES * PAGE_SIZE;
     uint64_t room = k_min(k_max(rlimit_cur(RLIMIT_STACK_K), STACK_ROOM_MIN), STACK_ROOM_MAX);
-    mm->mmap_base = (top - room - STACK_GUARD_GAP - TRAMPOLINE_RESERVE - random[1] % MMAP_RANDOM_PAGES * PAGE_SIZE) & PAGE_MASK;
+    mm->mmap_base = (top - room - STACK_GUARD_GAP - TRAMPOLINE_RESERVE -
+                     random[1] % MMAP_RANDOM_PAGES * PAGE_SIZE) &
+                    PAGE_MASK;
     mm->gap_cache = mm->mmap_base;
     mm->gap_hole = 0;
     return top;
@@ -184,12 +188,14 @@ static void copy_layout(struct mm *to, const struct mm *from)
     to->last_rss = to->hiwater_rss = from->last_rss;
 }
 
-/* The areas that shall not be in the child are copied too: the host's copy has them, and only the child can drop them there. */
+/* The areas that shall not be in the child are copied too: the host's copy has them, and only the
+ * child can drop them there. */
 static int copy_areas(struct mm *to, struct mm *from)
 {
     for (struct vma *v = mm_first(from); v; v = vma_next(v)) {
-        struct vma *copy = vma_alloc(to, v->start, v->end, v->prot, v->max_prot, v->flags & ~(uint32_t)VMA_LOCKED,
-                                     v->file, v->inode, v->offset);
+        struct vma *copy =
+            vma_alloc(to, v->start, v->end, v->prot, v->max_prot, v->flags & ~(uint32_t)VMA_LOCKED,
+                      v->file, v->inode, v->offset);
         if (!copy)
             return -ENOMEM;
         copy->backed_end = v->backed_end;
@@ -208,12 +214,14 @@ struct mm *mm_fork(void)
     struct list dead = LIST_INIT(dead);
     if (!mm)
         return NULL;
-    /* A child starts with its parent's resident set. Counting is dear, so once is enough for a parent that forks often. */
+    /* A child starts with its parent's resident set. Counting is dear, so once is enough for a
+     * parent that forks often. */
     if (!READ_ONCE(from->last_rss))
         mm_count_resident(from);
     mutex_lock(&from->lock);
     copy_layout(mm, from);
-    /* The mappings are known to their files before the host copies them, so that no truncate is missed. */
+    /* The mappings are known to their files before the host copies them, so that no truncate is
+     * missed. */
     int err = copy_areas(mm, from);
     if (!err)
         mm->as = hal_as_fork();

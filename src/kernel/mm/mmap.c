@@ -15,9 +15,10 @@
 #define DEV_ZERO MKDEV_K(1, 5)
 
 /* What MAP_SHARED_VALIDATE lets pass. */
-#define MAP_KNOWN_FLAGS                                                                                                                   \
-    (MAP_TYPE_K | MAP_FIXED_K | MAP_ANONYMOUS_K | MAP_32BIT_K | MAP_GROWSDOWN_K | MAP_DENYWRITE_K | MAP_EXECUTABLE_K | MAP_LOCKED_K |      \
-     MAP_NORESERVE_K | MAP_POPULATE_K | MAP_NONBLOCK_K | MAP_STACK_K | MAP_HUGETLB_K | MAP_FIXED_NOREPLACE_K)
+#define MAP_KNOWN_FLAGS                                                                            \
+    (MAP_TYPE_K | MAP_FIXED_K | MAP_ANONYMOUS_K | MAP_32BIT_K | MAP_GROWSDOWN_K |                  \
+     MAP_DENYWRITE_K | MAP_EXECUTABLE_K | MAP_LOCKED_K | MAP_NORESERVE_K | MAP_POPULATE_K |        \
+     MAP_NONBLOCK_K | MAP_STACK_K | MAP_HUGETLB_K | MAP_FIXED_NOREPLACE_K)
 
 struct map_request {
     uaddr_t addr;
@@ -31,7 +32,8 @@ struct map_request {
 
 /* ---- unmapping ---- */
 
-/* Text that is mapped from the patched view loses its trampolines; what remains of its range becomes ordinary mappings. */
+/* Text that is mapped from the patched view loses its trampolines; what remains of its range
+ * becomes ordinary mappings. */
 static int unpatch_all(struct mm *mm)
 {
     int err = 0;
@@ -54,7 +56,8 @@ int mm_unmap_locked(struct mm *mm, uaddr_t start, uaddr_t end, bool host, struct
     struct vma *v = mm_find_from(mm, start), *next;
     if (!v || v->start >= end)
         return 0;
-    /* Something of the workload's is to stand where trampolines are: the text has to do without them. A plain munmap leaves them alone. */
+    /* Something of the workload's is to stand where trampolines are: the text has to do without
+     * them. A plain munmap leaves them alone. */
     bool keep_trampolines = host && has_trampolines(mm, start, end);
     if (!host && has_trampolines(mm, start, end) && unpatch_all(mm))
         return -ENOMEM;
@@ -128,13 +131,15 @@ static bool accountable(const struct map_request *r)
 {
     if ((r->flags & MAP_NORESERVE_K) || !(r->prot & PROT_ALL_K))
         return false;
-    return !r->inode || !(r->vma_flags & VMA_SHARED) ? (r->prot & PROT_WRITE_K) != 0 : (r->flags & MAP_ANONYMOUS_K) != 0;
+    return !r->inode || !(r->vma_flags & VMA_SHARED) ? (r->prot & PROT_WRITE_K) != 0
+                                                     : (r->flags & MAP_ANONYMOUS_K) != 0;
 }
 
 /* Host side of a new area that is already in the tree. */
 static int map_host(struct mm *mm, struct vma *v)
 {
-    bool is_text = v->inode && (v->prot & PROT_EXEC_K) && !(v->prot & PROT_WRITE_K) && !(v->flags & VMA_SHARED) && S_ISREG_K(v->inode->mode);
+    bool is_text = v->inode && (v->prot & PROT_EXEC_K) && !(v->prot & PROT_WRITE_K) &&
+                   !(v->flags & VMA_SHARED) && S_ISREG_K(v->inode->mode);
     if (is_text && text_view_map(mm, v) == 0) {
         v->flags |= VMA_PATCHED;
         return 0;
@@ -148,12 +153,14 @@ static int64_t map_locked(struct mm *mm, const struct map_request *r, struct lis
     if (at < 0)
         return at;
     uaddr_t start = (uaddr_t)at, end = start + r->len;
-    uint64_t pages = r->len / PAGE_SIZE, replaced = r->flags & MAP_FIXED_K ? mm_pages_in(mm, start, end) : 0;
+    uint64_t pages = r->len / PAGE_SIZE,
+             replaced = r->flags & MAP_FIXED_K ? mm_pages_in(mm, start, end) : 0;
     if (!mm_may_expand(mm, r->prot, r->vma_flags, pages, replaced) || mm->nr_vmas >= MAX_VMAS)
         return -ENOMEM;
     if (accountable(r) && mm_over_limit(r->len - k_min(r->len, replaced * PAGE_SIZE)))
         return -ENOMEM;
-    struct vma *v = vma_alloc(mm, start, end, r->prot, r->max_prot, r->vma_flags, r->file, r->inode, r->offset);
+    struct vma *v =
+        vma_alloc(mm, start, end, r->prot, r->max_prot, r->vma_flags, r->file, r->inode, r->offset);
     if (!v)
         return -ENOMEM;
     int err = (r->flags & MAP_FIXED_K) ? mm_unmap_locked(mm, start, end, false, dead) : 0;
@@ -276,9 +283,16 @@ static int check_request(struct mm *mm, struct map_request *r, struct file **mad
     return 0;
 }
 
-int64_t mm_map_special(struct mm *mm, struct file *file, uaddr_t addr, uint64_t len, int prot, int flags, uint64_t offset, uint32_t vma_flags)
+int64_t mm_map_special(struct mm *mm, struct file *file, uaddr_t addr, uint64_t len, int prot,
+                       int flags, uint64_t offset, uint32_t vma_flags)
 {
-    struct map_request r = {.addr = addr, .len = len, .prot = prot, .flags = flags, .file = file, .offset = offset, .vma_flags = vma_flags};
+    struct map_request r = {.addr = addr,
+                            .len = len,
+                            .prot = prot,
+                            .flags = flags,
+                            .file = file,
+                            .offset = offset,
+                            .vma_flags = vma_flags};
     struct list dead = LIST_INIT(dead);
     struct file *made = NULL;
     if (flags & MAP_FIXED_NOREPLACE_K)
@@ -296,22 +310,26 @@ int64_t mm_map_special(struct mm *mm, struct file *file, uaddr_t addr, uint64_t 
     bool populate = (r.flags & MAP_POPULATE_K) && !(r.flags & MAP_NONBLOCK_K);
     /* What cannot be brought in now faults later: the mapping stands. */
     if (at > 0 && (locked || populate) && r.prot)
-        mm_populate(mm, (uaddr_t)at, (uaddr_t)at + r.len, (r.prot & PROT_WRITE_K) && !(r.vma_flags & VMA_SHARED));
+        mm_populate(mm, (uaddr_t)at, (uaddr_t)at + r.len,
+                    (r.prot & PROT_WRITE_K) && !(r.vma_flags & VMA_SHARED));
     return at;
 }
 
-int64_t mm_map(struct mm *mm, struct file *file, uaddr_t addr, uint64_t len, int prot, int flags, uint64_t offset)
+int64_t mm_map(struct mm *mm, struct file *file, uaddr_t addr, uint64_t len, int prot, int flags,
+               uint64_t offset)
 {
     return mm_map_special(mm, file, addr, len, prot, flags, offset, 0);
 }
 
-int mm_map_kernel_locked(struct mm *mm, uaddr_t addr, uint64_t len, int prot, void *kaddr, uint32_t vma_flags)
+int mm_map_kernel_locked(struct mm *mm, uaddr_t addr, uint64_t len, int prot, void *kaddr,
+                         uint32_t vma_flags)
 {
     if (!len || ((addr | len) & ~PAGE_MASK) || !user_range_ok(addr, len))
         return -EINVAL;
     if (!mm_range_free(mm, addr, len, false))
         return -EEXIST;
-    struct vma *v = vma_alloc(mm, addr, addr + len, prot, prot, vma_flags | VMA_KERNEL, NULL, NULL, (uint64_t)kaddr);
+    struct vma *v = vma_alloc(mm, addr, addr + len, prot, prot, vma_flags | VMA_KERNEL, NULL, NULL,
+                              (uint64_t)kaddr);
     if (!v)
         return -ENOMEM;
     int err = hal_as_map_kmem(addr, len, vma_hal_prot(prot), kaddr, false);
@@ -323,7 +341,8 @@ int mm_map_kernel_locked(struct mm *mm, uaddr_t addr, uint64_t len, int prot, vo
     return 0;
 }
 
-int mm_map_kernel(struct mm *mm, uaddr_t addr, uint64_t len, int prot, void *kaddr, uint32_t vma_flags)
+int mm_map_kernel(struct mm *mm, uaddr_t addr, uint64_t len, int prot, void *kaddr,
+                  uint32_t vma_flags)
 {
     mutex_lock(&mm->lock);
     int err = mm_map_kernel_locked(mm, addr, len, prot, kaddr, vma_flags);

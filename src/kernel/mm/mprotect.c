@@ -18,14 +18,16 @@ static int protect_one(struct mm *mm, struct vma *v, int prot)
         return -ENOMEM;
     int old = v->prot;
     vma_set_prot(mm, v, prot, v->flags);
-    /* Code that is about to be written, or read as data, must be the file's own bytes. Its trampolines stay for who is inside of them. */
+    /* Code that is about to be written, or read as data, must be the file's own bytes. Its
+     * trampolines stay for who is inside of them. */
     int err = v->flags & VMA_PATCHED ? vma_unpatch(mm, v) : vma_protect_host(v, v->start, v->end);
     if (err)
         vma_set_prot(mm, v, old, v->flags);
     return err;
 }
 
-/* The whole range is walked up to the first obstacle; what stands before it is changed, as on Linux. */
+/* The whole range is walked up to the first obstacle; what stands before it is changed, as on
+ * Linux. */
 static int protect_locked(struct mm *mm, uaddr_t start, uaddr_t end, int prot)
 {
     struct vma *v = mm_find_from(mm, start);

@@ -2,8 +2,9 @@
 /*
  * mremap(2): growing, shrinking and moving one area.
  *
- * Anonymous memory is moved by the HAL. A mapping of a file is mapped anew from the page cache at the new place; only the
- * accessible pages of a private one may hold copies of their own, and these runs are moved over it.
+ * Anonymous memory is moved by the HAL. A mapping of a file is mapped anew from the page cache at
+ * the new place; only the accessible pages of a private one may hold copies of their own, and these
+ * runs are moved over it.
  */
 #include "base/errno.h"
 #include "fs/vfs.h"
@@ -45,12 +46,14 @@ static struct vma *check_resize(struct mm *mm, const struct remap *r, int *err)
     }
     *err = -ENOMEM;
     bool promises = !v->inode && (v->prot & PROT_WRITE_K) && !(v->flags & VMA_NORESERVE);
-    if (!mm_may_expand(mm, v->prot, v->flags, growth / PAGE_SIZE, 0) || (promises && mm_over_limit(growth)))
+    if (!mm_may_expand(mm, v->prot, v->flags, growth / PAGE_SIZE, 0) ||
+        (promises && mm_over_limit(growth)))
         return NULL;
     return v;
 }
 
-/* Moves what a private mapping of a file has at [from, from+len) to `to`, where the file is already mapped. */
+/* Moves what a private mapping of a file has at [from, from+len) to `to`, where the file is already
+ * mapped. */
 static int move_private_file(struct vma *v, uaddr_t from, uint64_t len, uaddr_t to)
 {
     struct page_cache *pc = &v->inode->pages;
@@ -75,7 +78,8 @@ static int move_private_file(struct vma *v, uaddr_t from, uint64_t len, uaddr_t 
     return err;
 }
 
-/* The host's side of a move; nv is the area at the new place, v that at the old one, wholly in the moved range. */
+/* The host's side of a move; nv is the area at the new place, v that at the old one, wholly in the
+ * moved range. */
 static int move_host(struct vma *v, struct vma *nv, const struct remap *r)
 {
     uint64_t moved = k_min(r->old_len, r->new_len);
@@ -108,7 +112,8 @@ static int64_t move_area(struct mm *mm, struct vma *v, const struct remap *r, st
         v = mm_find(mm, r->old);
     }
     uint64_t offset = v->file ? v->offset + (r->old - v->start) : 0;
-    struct vma *nv = vma_alloc(mm, r->new, r->new + r->new_len, v->prot, v->max_prot, v->flags, v->file, v->inode, offset);
+    struct vma *nv = vma_alloc(mm, r->new, r->new + r->new_len, v->prot, v->max_prot, v->flags,
+                               v->file, v->inode, offset);
     if (!nv)
         return -ENOMEM;
     vma_insert(mm, nv);
@@ -152,10 +157,12 @@ static int64_t remap_to(struct mm *mm, struct remap *r, struct list *dead)
     struct vma *v = check_resize(mm, r, &err);
     if (!v)
         return err;
-    if ((r->flags & MREMAP_DONTUNMAP_K) && !mm_may_expand(mm, v->prot, v->flags, r->new_len / PAGE_SIZE, 0))
+    if ((r->flags & MREMAP_DONTUNMAP_K) &&
+        !mm_may_expand(mm, v->prot, v->flags, r->new_len / PAGE_SIZE, 0))
         return -ENOMEM;
     if (!fixed) {
-        bool hint = r->new >= USER_MIN && !(r->new & ~PAGE_MASK) && user_range_ok(r->new, r->new_len) &&
+        bool hint = r->new >= USER_MIN && !(r->new & ~PAGE_MASK) &&
+                    user_range_ok(r->new, r->new_len) &&
                     mm_range_free(mm, r->new, r->new_len, true);
         if (!hint)
             r->new = mm_find_gap(mm, r->new_len, PAGE_SIZE);
@@ -168,7 +175,8 @@ static int64_t remap_to(struct mm *mm, struct remap *r, struct list *dead)
 static bool grow_in_place(struct mm *mm, struct vma *v, const struct remap *r)
 {
     uaddr_t end = r->old + r->old_len, new_end = r->old + r->new_len;
-    if (end != v->end || !user_range_ok(r->old, r->new_len) || !mm_range_free(mm, end, new_end - end, true))
+    if (end != v->end || !user_range_ok(r->old, r->new_len) ||
+        !mm_range_free(mm, end, new_end - end, true))
         return false;
     if (v->flags & VMA_PATCHED)
         return false;
@@ -190,7 +198,9 @@ static int64_t remap_locked(struct mm *mm, struct remap *r, struct list *dead)
     if (r->flags & (MREMAP_FIXED_K | MREMAP_DONTUNMAP_K))
         return remap_to(mm, r, dead);
     if (r->old_len >= r->new_len) {
-        err = r->old_len > r->new_len ? mm_unmap_locked(mm, r->old + r->new_len, r->old + r->old_len, true, dead) : 0;
+        err = r->old_len > r->new_len
+                  ? mm_unmap_locked(mm, r->old + r->new_len, r->old + r->old_len, true, dead)
+                  : 0;
         return err ? err : (int64_t)r->old;
     }
     struct vma *v = check_resize(mm, r, &err);
@@ -204,14 +214,19 @@ static int64_t remap_locked(struct mm *mm, struct remap *r, struct list *dead)
     return r->new ? move_area(mm, v, r, dead) : -ENOMEM;
 }
 
-int64_t sys_mremap(uaddr_t old_addr, uint64_t old_len, uint64_t new_len, uint64_t flags, uaddr_t new_addr)
+int64_t sys_mremap(uaddr_t old_addr, uint64_t old_len, uint64_t new_len, uint64_t flags,
+                   uaddr_t new_addr)
 {
     struct mm *mm = current->mm;
     struct list dead = LIST_INIT(dead);
     if ((flags & ~(uint64_t)(MREMAP_MAYMOVE_K | MREMAP_FIXED_K | MREMAP_DONTUNMAP_K)) ||
         (!(flags & MREMAP_MAYMOVE_K) && (flags & (MREMAP_FIXED_K | MREMAP_DONTUNMAP_K))))
         return -EINVAL;
-    struct remap r = {.old = old_addr, .new = new_addr, .old_len = PAGE_ALIGN(old_len), .new_len = PAGE_ALIGN(new_len), .flags = (int)flags};
+    struct remap r = {.old = old_addr,
+                      .new = new_addr,
+                      .old_len = PAGE_ALIGN(old_len),
+                      .new_len = PAGE_ALIGN(new_len),
+                      .flags = (int)flags};
     if ((flags & MREMAP_DONTUNMAP_K) && r.old_len != r.new_len)
         return -EINVAL;
     if ((old_addr & ~PAGE_MASK) || !r.new_len)

@@ -71,7 +71,8 @@ static void fill_residency(struct vma *v, uaddr_t at, uint64_t len, uint8_t *vec
     }
     while (len) {
         bool accessible;
-        uint64_t run = page_cache_run(&v->inode->pages, v->offset + (at - v->start), len, &accessible);
+        uint64_t run =
+            page_cache_run(&v->inode->pages, v->offset + (at - v->start), len, &accessible);
         memset(vec, accessible, run / PAGE_SIZE);
         vec += run / PAGE_SIZE;
         at += run;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keep's memory limit: refusing what cannot be had, counting what processes hold, and killing the largest one when the
- * keep is over its limit all the same (memory is given on first touch, so a promise may prove too large).
+ * The keep's memory limit: refusing what cannot be had, counting what processes hold, and killing
+ * the largest one when the keep is over its limit all the same (memory is given on first touch, so
+ * a promise may prove too large).
  *
- * Resident sets can be counted only in the address space that is current. So while the keep is near its limit each tick counts
- * that of the process it interrupted, at most every SAMPLE_NS; the victim is chosen by the last counts.
+ * Resident sets can be counted only in the address space that is current. So while the keep is near
+ * its limit each tick counts that of the process it interrupted, at most every SAMPLE_NS; the
+ * victim is chosen by the last counts.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -92,7 +94,8 @@ uint64_t mm_resident_pages(struct mm *mm)
 static bool my_turn(ktime_t *next, ktime_t now, uint64_t interval)
 {
     ktime_t due = __atomic_load_n(next, __ATOMIC_RELAXED);
-    return now >= due && __atomic_compare_exchange_n(next, &due, now + interval, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return now >= due && __atomic_compare_exchange_n(next, &due, now + interval, false,
+                                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* ---- killing ---- */
@@ -107,7 +110,8 @@ static int look_at(struct process *p, void *arg)
     struct victim *v = arg;
     if (p->zombie || p->exiting || p->is_kernel || p->oom_score_adj <= OOM_SCORE_ADJ_MIN)
         return 0;
-    int64_t score = (int64_t)READ_ONCE(p->rss_pages) + (int64_t)(limit_bytes / PAGE_SIZE / 1000) * p->oom_score_adj;
+    int64_t score = (int64_t)READ_ONCE(p->rss_pages) +
+                    (int64_t)(limit_bytes / PAGE_SIZE / 1000) * p->oom_score_adj;
     if (v->process && score <= v->score)
         return 0;
     if (v->process)
@@ -129,7 +133,8 @@ static void kill_largest(uint64_t used)
     if (v.process->leader)
         k_strlcpy(comm, v.process->leader->comm, sizeof(comm));
     spin_unlock(&proc_tree_lock);
-    printk("out of memory: the keep holds %lu MiB of its %lu MiB; killed process %d (%s), which held %lu MiB",
+    printk("out of memory: the keep holds %lu MiB of its %lu MiB; killed process %d (%s), which "
+           "held %lu MiB",
            (unsigned long)(used >> 20), (unsigned long)(limit_bytes >> 20), v.process->pid, comm,
            (unsigned long)(v.process->rss_pages * PAGE_SIZE >> 20));
     signal_kill_process(v.process, SIGKILL);

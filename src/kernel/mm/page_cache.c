@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page cache: where the bytes of a file lie in kernel memory, which of them are up to date, and how the others are
- * brought in. mm/page_cache_io.c has read, write and truncate on top of it; the header explains the segments.
+ * Page cache: where the bytes of a file lie in kernel memory, which of them are up to date, and how
+ * the others are brought in. mm/page_cache_io.c has read, write and truncate on top of it; the
+ * header explains the segments.
  *
- * Invariant: a page that is not up to date reads as zeros, or is being filled under pc->lock. So a page behind the end of
- * the backing becomes up to date by setting its bit.
+ * Invariant: a page that is not up to date reads as zeros, or is being filled under pc->lock. So a
+ * page behind the end of the backing becomes up to date by setting its bit.
  *
- * Lock: pc->lock guards the segment table, the bits' transitions and the list of mappings. Segments and bits are published with release
- * stores, so looking them up takes no lock. A page loses its bit only by truncate and by reclaim.
+ * Lock: pc->lock guards the segment table, the bits' transitions and the list of mappings. Segments
+ * and bits are published with release stores, so looking them up takes no lock. A page loses its
+ * bit only by truncate and by reclaim.
  */
 #include "mm/page_cache.h"
 
@@ -143,7 +145,8 @@ bool page_cache_uptodate(struct page_cache *pc, uint64_t off)
     struct pc_place place;
     if (!pc->ops)
         return true;
-    if (!page_cache_locate(pc, off, &place) || !__atomic_load_n(&pc->seg[place.seg], __ATOMIC_ACQUIRE))
+    if (!page_cache_locate(pc, off, &place) ||
+        !__atomic_load_n(&pc->seg[place.seg], __ATOMIC_ACQUIRE))
         return false;
     uint64_t bit = (off - place.start) / PAGE_SIZE;
     return __atomic_load_n(&pc->uptodate[place.seg][bit / 64], __ATOMIC_ACQUIRE) >> (bit % 64) & 1;
@@ -224,7 +227,8 @@ static int fill_piece(struct page_cache *pc, char *mem, uint64_t off, uint64_t l
             return (int)n;
         }
         got += (uint64_t)n;
-        /* A count that is no page multiple is the end of the file: the next read could not be page aligned. */
+        /* A count that is no page multiple is the end of the file: the next read could not be page
+         * aligned. */
         if (n == 0 || got % PAGE_SIZE)
             break;
     }
@@ -255,7 +259,8 @@ int page_cache_fill_locked(struct page_cache *pc, uint64_t off, uint64_t end, ui
     return 0;
 }
 
-/* End of the range to read when [off, end) is needed: small files whole, sequential readers ever more. */
+/* End of the range to read when [off, end) is needed: small files whole, sequential readers ever
+ * more. */
 static uint64_t readahead_end(struct page_cache *pc, uint64_t off, uint64_t end, uint64_t eof)
 {
     if (eof <= READAHEAD_MIN * PAGE_SIZE)

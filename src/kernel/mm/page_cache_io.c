@@ -2,9 +2,10 @@
 /*
  * read(2), write(2), truncate, hole punching and write-back over the page cache (mm/page_cache.c).
  *
- * Writers hold inode->lock. Bytes are copied to and from the workload with no other lock held, because the copy may fault
- * into this very file. Files with a backing are written through: after write(2) returns no page of it is dirty but
- * by a shared writable mapping, whose pages all count as dirty.
+ * Writers hold inode->lock. Bytes are copied to and from the workload with no other lock held,
+ * because the copy may fault into this very file. Files with a backing are written through: after
+ * write(2) returns no page of it is dirty but by a shared writable mapping, whose pages all count
+ * as dirty.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -56,7 +57,8 @@ static void zero_in_page(struct page_cache *pc, uint64_t from, uint64_t to)
         memset((char *)pc->seg[place.seg] + (from - place.start), 0, to - from);
 }
 
-/* Before bytes are copied into [pos, pos+n): pages with old contents are read, new ones are zero and become up to date. */
+/* Before bytes are copied into [pos, pos+n): pages with old contents are read, new ones are zero
+ * and become up to date. */
 static int prepare_write(struct page_cache *pc, uint64_t pos, uint64_t n)
 {
     int err = page_cache_fill(pc, pos, n);
@@ -85,7 +87,8 @@ static int64_t write_through(struct page_cache *pc, const char *mem, uint64_t n,
     return (int64_t)done;
 }
 
-/* The backing did not take [pos, pos+n): the cache forgets the pages, so that they are read again. */
+/* The backing did not take [pos, pos+n): the cache forgets the pages, so that they are read again.
+ */
 static void forget(struct page_cache *pc, uint64_t pos, uint64_t n)
 {
     uint64_t from = pos & PAGE_MASK, to = PAGE_ALIGN(pos + n);
@@ -104,7 +107,8 @@ static void forget(struct page_cache *pc, uint64_t pos, uint64_t n)
 }
 
 /* One contiguous piece; the bytes written or negative errno. */
-static int64_t write_piece(struct page_cache *pc, struct uio *uio, char *mem, uint64_t n, uint64_t pos)
+static int64_t write_piece(struct page_cache *pc, struct uio *uio, char *mem, uint64_t n,
+                           uint64_t pos)
 {
     if (pc->ops) {
         int err = prepare_write(pc, pos, n);
@@ -293,7 +297,7 @@ int page_cache_sync(struct page_cache *pc, uint64_t off, uint64_t len)
         return 0;
     uint64_t end = off + len < off ? UINT64_MAX : off + len;
     mutex_lock(&pc->lock);
-    list_for_each(v, &pc->mappings, mapping_link) {
+    list_for_each (v, &pc->mappings, mapping_link) {
         if (!(v->flags & VMA_WROTE))
             continue;
         uint64_t from = k_max(off, v->offset), to = k_min(end, v->offset + (v->end - v->start));

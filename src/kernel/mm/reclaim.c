@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Giving cached pages back when the keep comes close to its memory limit. Only pages that the backing has as well may go: those of
- * caches whose files are read from the host (or an image) and written through, and of these only caches that nobody has mapped.
+ * Giving cached pages back when the keep comes close to its memory limit. Only pages that the
+ * backing has as well may go: those of caches whose files are read from the host (or an image) and
+ * written through, and of these only caches that nobody has mapped.
  *
- * The race with read(2), which copies from cached pages without the lock: a reader counts itself in pc->users before it
- * looks at the bits. Reclaim clears the bits first and then looks at the count; when it is not zero the bits are set again, for
- * nothing was discarded yet. Both orders are sequentially consistent, so one of the two sees the other.
+ * The race with read(2), which copies from cached pages without the lock: a reader counts itself in
+ * pc->users before it looks at the bits. Reclaim clears the bits first and then looks at the count;
+ * when it is not zero the bits are set again, for nothing was discarded yet. Both orders are
+ * sequentially consistent, so one of the two sees the other.
  *
- * Lock: reclaim_lock (spin) guards the list; a cache is pinned by its inode's reference while its pc->lock is taken.
+ * Lock: reclaim_lock (spin) guards the list; a cache is pinned by its inode's reference while its
+ * pc->lock is taken.
  */
 #include "base/spinlock.h"
 #include "fs/vfs.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking access away from mappings of a file that became shorter. Mappings of the current address space lose it at once. The HAL
- * can change no other one: those are marked, their threads are kicked out of the workload, and each address space does its part on its
- * threads' next way out (mm_do_revokes).
+ * Taking access away from mappings of a file that became shorter. Mappings of the current address
+ * space lose it at once. The HAL can change no other one: those are marked, their threads are
+ * kicked out of the workload, and each address space does its part on its threads' next way out
+ * (mm_do_revokes).
  *
- * The child of a fork uses the same way to drop what MADV_DONTFORK and MADV_WIPEONFORK say, because only then its address space is current.
+ * The child of a fork uses the same way to drop what MADV_DONTFORK and MADV_WIPEONFORK say, because
+ * only then its address space is current.
  *
  * Locks: mm->lock -> page_cache.lock -> proc_tree_lock.
  */
@@ -17,13 +19,14 @@
 static int kick_threads_of(struct process *p, void *arg)
 {
     struct thread *t;
-    list_for_each(t, &p->threads, process_link)
+    list_for_each (t, &p->threads, process_link)
         if (t->mm == arg)
             sched_kick_thread(t);
     return 0;
 }
 
-/* Takes access from the part of v that maps [from, ...) of the file. page_cache.lock held; v's address space is current. */
+/* Takes access from the part of v that maps [from, ...) of the file. page_cache.lock held; v's
+ * address space is current. */
 static void revoke_here(struct vma *v, uint64_t from)
 {
     uint64_t skip = from > v->offset ? from - v->offset : 0;
@@ -32,7 +35,8 @@ static void revoke_here(struct vma *v, uint64_t from)
     uaddr_t start = v->start + skip, end = k_min(v->end, v->backed_end);
     if (start >= end)
         return;
-    /* Private copies of pages behind the end go too: when the file grows again they read as the file. */
+    /* Private copies of pages behind the end go too: when the file grows again they read as the
+     * file. */
     uint64_t eof = PAGE_ALIGN(READ_ONCE(v->inode->size));
     uint64_t behind = eof > v->offset ? eof - v->offset : 0;
     if (!(v->flags & VMA_SHARED) && behind < end - v->start) {
@@ -46,7 +50,7 @@ void page_cache_revoke(struct page_cache *pc, uint64_t from)
 {
     struct mm *mine = current->mm;
     struct vma *v;
-    list_for_each(v, &pc->mappings, mapping_link) {
+    list_for_each (v, &pc->mappings, mapping_link) {
         if (v->offset + (v->end - v->start) <= from)
             continue;
         if (v->mm == mine) {

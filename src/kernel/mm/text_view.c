@@ -2,13 +2,16 @@
 /*
  * System calls without traps: a second, patched view of executable files.
  *
- * Private read-only mappings of program text are mapped from a copy of the page cache (the view), shared by all processes and kept across
- * execve; read() sees the original. When a system call traps at a site where the 5 bytes before SYSCALL are `mov $nr, %eax`, these become
- * `jmp rel32` to a trampoline that does the same and enters the kernel directly. SYSCALL itself stays, so jumps to it, and restarts
- * (RIP - 2), still trap. Trampolines of a view lie at a fixed distance from its text in every address space, so the bytes are the same for all.
+ * Private read-only mappings of program text are mapped from a copy of the page cache (the view),
+ * shared by all processes and kept across execve; read() sees the original. When a system call
+ * traps at a site where the 5 bytes before SYSCALL are `mov $nr, %eax`, these become `jmp rel32` to
+ * a trampoline that does the same and enters the kernel directly. SYSCALL itself stays, so jumps to
+ * it, and restarts (RIP - 2), still trap. Trampolines of a view lie at a fixed distance from its
+ * text in every address space, so the bytes are the same for all.
  *
- * Changing code that another CPU may be running: within one aligned 8-byte word by one store (AMD64 APM vol. 2, 7.6.1); else a breakpoint first, all
- * CPUs pass a serializing point, then the rest, then the first byte. A CPU that hits the breakpoint tries again.
+ * Changing code that another CPU may be running: within one aligned 8-byte word by one store (AMD64
+ * APM vol. 2, 7.6.1); else a breakpoint first, all CPUs pass a serializing point, then the rest,
+ * then the first byte. A CPU that hits the breakpoint tries again.
  *
  * Locks: mm->lock -> view->lock (spin); patch_lock (mutex) over a whole patch.
  */
@@ -73,7 +76,8 @@ static struct text_view *view_create(struct page_cache *pc, uaddr_t base, uint64
     t->text = kva_reserve(t->size);
     t->trampolines = kva_reserve(TRAMPOLINES_BYTES);
     t->filled = kzalloc(ALIGN_UP(t->size >> PAGE_SHIFT, 64) / 8);
-    /* Executables sit below their heap: their trampolines go below them. Libraries have the reserve above the mmap area. */
+    /* Executables sit below their heap: their trampolines go below them. Libraries have the reserve
+     * above the mmap area. */
     t->distance = base >= PIE_AREA && base < MMAP_AREA ? -DISTANCE : DISTANCE;
     if (!t->text || !t->trampolines || !t->filled) {
         pc->text = t;
@@ -97,7 +101,8 @@ void text_view_destroy(struct page_cache *pc)
     kfree(t);
 }
 
-/* The text's trampolines in mm: mapped already, mapped now, or -EOPNOTSUPP when something else is there. */
+/* The text's trampolines in mm: mapped already, mapped now, or -EOPNOTSUPP when something else is
+ * there. */
 static int map_trampolines(struct mm *mm, struct text_view *t, uaddr_t base)
 {
     uaddr_t at = base + (uint64_t)t->distance;
@@ -105,8 +110,12 @@ static int map_trampolines(struct mm *mm, struct text_view *t, uaddr_t base)
         return -EOPNOTSUPP;
     struct vma *old = mm_find_from(mm, at);
     if (old && old->start < at + TRAMPOLINES_BYTES)
-        return (old->flags & VMA_TRAMPOLINE) && old->start == at && old->offset == (uint64_t)t->trampolines ? 0 : -EOPNOTSUPP;
-    return mm_map_kernel_locked(mm, at, TRAMPOLINES_BYTES, PROT_READ_K | PROT_EXEC_K, t->trampolines, VMA_TRAMPOLINE);
+        return (old->flags & VMA_TRAMPOLINE) && old->start == at &&
+                       old->offset == (uint64_t)t->trampolines
+                   ? 0
+                   : -EOPNOTSUPP;
+    return mm_map_kernel_locked(mm, at, TRAMPOLINES_BYTES, PROT_READ_K | PROT_EXEC_K,
+                                t->trampolines, VMA_TRAMPOLINE);
 }
 
 int text_view_map(struct mm *mm, struct vma *v)
@@ -131,7 +140,8 @@ int text_view_map(struct mm *mm, struct vma *v)
         while (p < end && !page_filled(t, p))
             p++;
         if (p > from)
-            r = hal_as_protect(v->start + ((from - first) << PAGE_SHIFT), (p - from) << PAGE_SHIFT, HAL_PROT_NONE);
+            r = hal_as_protect(v->start + ((from - first) << PAGE_SHIFT), (p - from) << PAGE_SHIFT,
+                               HAL_PROT_NONE);
         if (r)
             return r;
         while (p < end && page_filled(t, p))
@@ -147,7 +157,8 @@ int text_view_fault(struct mm *mm, struct vma *v, uaddr_t addr)
     struct text_view *t = view_of(v);
     uint64_t page = (addr - v->start + v->offset) >> PAGE_SHIFT;
     uint64_t first = v->offset >> PAGE_SHIFT, end = (v->end - v->start + v->offset) >> PAGE_SHIFT;
-    uint64_t from = k_max(ALIGN_DOWN(page, (uint64_t)WINDOW_PAGES), first), to = k_min(ALIGN_UP(page + 1, (uint64_t)WINDOW_PAGES), end);
+    uint64_t from = k_max(ALIGN_DOWN(page, (uint64_t)WINDOW_PAGES), first),
+             to = k_min(ALIGN_UP(page + 1, (uint64_t)WINDOW_PAGES), end);
     int r = page_cache_fill(t->pc, from << PAGE_SHIFT, (to - from) << PAGE_SHIFT);
     if (r)
         return r;
@@ -167,7 +178,8 @@ int text_view_fault(struct mm *mm, struct vma *v, uaddr_t addr)
     mutex_unlock(&t->pc->lock);
     if (r)
         return r;
-    return hal_as_protect(v->start + ((from - first) << PAGE_SHIFT), (to - from) << PAGE_SHIFT, v->prot & 7);
+    return hal_as_protect(v->start + ((from - first) << PAGE_SHIFT), (to - from) << PAGE_SHIFT,
+                          v->prot & 7);
 }
 
 void text_view_unmap(struct mm *mm, struct vma *v)
@@ -237,7 +249,8 @@ static bool range_filled(const struct text_view *t, uint64_t from, uint64_t to)
     return true;
 }
 
-/* Length of the multi-byte NOP at p (Intel SDM vol. 2, NOP, with 66 and 2E prefixes), at most max; 0: it is none. */
+/* Length of the multi-byte NOP at p (Intel SDM vol. 2, NOP, with 66 and 2E prefixes), at most max;
+ * 0: it is none. */
 static unsigned nop_length(const uint8_t *p, unsigned max)
 {
     unsigned n = 0;
@@ -245,7 +258,11 @@ static unsigned nop_length(const uint8_t *p, unsigned max)
         n++;
     if (n < max && p[n] == 0x90)
         return n + 1;
-    static const uint8_t forms[][9] = {{3, 0x0f, 0x1f, 0x00}, {4, 0x0f, 0x1f, 0x40}, {5, 0x0f, 0x1f, 0x44}, {7, 0x0f, 0x1f, 0x80}, {8, 0x0f, 0x1f, 0x84}};
+    static const uint8_t forms[][9] = {{3, 0x0f, 0x1f, 0x00},
+                                       {4, 0x0f, 0x1f, 0x40},
+                                       {5, 0x0f, 0x1f, 0x44},
+                                       {7, 0x0f, 0x1f, 0x80},
+                                       {8, 0x0f, 0x1f, 0x84}};
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         unsigned len = forms[i][0];
         if (n + len > max)
@@ -262,12 +279,15 @@ static unsigned nop_length(const uint8_t *p, unsigned max)
 #define SHORT_REACH 118u
 
 /*
- * A place for a 5-byte jump within reach of a 2-byte one from off: padding in front of a 16-byte boundary. Should the padding lie in
- * the flow of a function, it is passed as before: a short jump over the rest comes first. Returns the offset of the padding, or 0.
+ * A place for a 5-byte jump within reach of a 2-byte one from off: padding in front of a 16-byte
+ * boundary. Should the padding lie in the flow of a function, it is passed as before: a short jump
+ * over the rest comes first. Returns the offset of the padding, or 0.
  */
-static uint64_t find_padding(const struct text_view *t, uint64_t low, uint64_t high, uint64_t off, unsigned *len)
+static uint64_t find_padding(const struct text_view *t, uint64_t low, uint64_t high, uint64_t off,
+                             unsigned *len)
 {
-    uint64_t from = off > low + SHORT_REACH ? off - SHORT_REACH : low, to = k_min(off + SHORT_REACH, high);
+    uint64_t from = off > low + SHORT_REACH ? off - SHORT_REACH : low,
+             to = k_min(off + SHORT_REACH, high);
     if (!range_filled(t, from, to))
         return 0;
     const uint8_t *text = (const uint8_t *)t->text;
@@ -286,13 +306,15 @@ static uint64_t find_padding(const struct text_view *t, uint64_t low, uint64_t h
     return 0;
 }
 
-/* A trampoline for the call whose SYSCALL stands at off; its distance from the view's offset 0. 0: there is no room. */
+/* A trampoline for the call whose SYSCALL stands at off; its distance from the view's offset 0. 0:
+ * there is no room. */
 static int64_t new_trampoline(struct text_view *t, uint64_t off, uint32_t nr)
 {
     if (t->nr_trampolines >= TRAMPOLINES_BYTES / TRAMPOLINE_SIZE)
         return 0;
     uint64_t at = t->nr_trampolines++ * TRAMPOLINE_SIZE;
-    write_trampoline((uint8_t *)t->trampolines + at, nr, (int64_t)(off + 2) - (t->distance + (int64_t)at));
+    write_trampoline((uint8_t *)t->trampolines + at, nr,
+                     (int64_t)(off + 2) - (t->distance + (int64_t)at));
     return t->distance + (int64_t)at;
 }
 
@@ -304,10 +326,10 @@ static void make_jump(uint8_t code[5], uint64_t off, int64_t to)
     memcpy(code + 1, &rel, 4);
 }
 
-/* The call site before the SYSCALL at off, in text [low, high): what loads the number is replaced when it is known to the byte.
- *   b8 nr            mov $nr,%eax    5 bytes: jmp rel32
- *   48 c7 c0 nr      mov $nr,%rax    7 bytes: jmp rel32, the rest is never reached
- *   31 c0            xor %eax,%eax   2 bytes (read is call 0): jmp rel8 to a jmp rel32 in padding nearby */
+/* The call site before the SYSCALL at off, in text [low, high): what loads the number is replaced
+ * when it is known to the byte. b8 nr            mov $nr,%eax    5 bytes: jmp rel32 48 c7 c0 nr mov
+ * $nr,%rax    7 bytes: jmp rel32, the rest is never reached 31 c0            xor %eax,%eax   2
+ * bytes (read is call 0): jmp rel8 to a jmp rel32 in padding nearby */
 static bool patch(struct text_view *t, uint64_t low, uint64_t high, uint64_t off, uint32_t nr)
 {
     uint8_t code[5];
@@ -376,7 +398,8 @@ bool text_view_breakpoint(struct regs *regs)
     if (v && (v->flags & VMA_PATCHED)) {
         struct text_view *t = view_of(v);
         uint64_t off = regs->rip - 1 - v->start + v->offset;
-        again = (__atomic_load_n(&patching_view, __ATOMIC_SEQ_CST) == t && patching_off == off) || (uint8_t)t->text[off] != 0xcc;
+        again = (__atomic_load_n(&patching_view, __ATOMIC_SEQ_CST) == t && patching_off == off) ||
+                (uint8_t)t->text[off] != 0xcc;
     }
     mutex_unlock(&mm->lock);
     if (again) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vDSO in address spaces. The image stands in the runtime's own read-only data; it is copied once into pages of the kernel's window, which every
- * address space maps.
+ * The vDSO in address spaces. The image stands in the runtime's own read-only data; it is copied
+ * once into pages of the kernel's window, which every address space maps.
  */
 #include "mm/vdso_map.h"
 
@@ -44,7 +44,9 @@ int vdso_map(struct mm *mm)
         return -ENOMEM;
     mutex_lock(&mm->lock);
     uaddr_t at = mm_find_gap(mm, image_size(), PAGE_SIZE);
-    int err = at ? mm_map_kernel_locked(mm, at, image_size(), PROT_READ_K | PROT_EXEC_K, image, VMA_VDSO) : -ENOMEM;
+    int err =
+        at ? mm_map_kernel_locked(mm, at, image_size(), PROT_READ_K | PROT_EXEC_K, image, VMA_VDSO)
+           : -ENOMEM;
     if (!err)
         mm->vdso_base = at;
     mutex_unlock(&mm->lock);

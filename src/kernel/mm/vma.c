@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree of areas of an address space: find, insert, split, merge, search for free ranges, counters.
+ * The tree of areas of an address space: find, insert, split, merge, search for free ranges,
+ * counters.
  *
- * Areas are ordered by start and do not overlap. An area of a file also stands in the mappings list of its page cache; the fields that others see
- * through that list (start, end, offset, flags) change under page_cache.lock besides mm->lock.
+ * Areas are ordered by start and do not overlap. An area of a file also stands in the mappings list
+ * of its page cache; the fields that others see through that list (start, end, offset, flags)
+ * change under page_cache.lock besides mm->lock.
  */
 #include "mm/vma.h"
 
@@ -42,8 +44,8 @@ bool mm_may_expand(struct mm *mm, int prot, uint32_t flags, uint64_t pages, uint
 
 /* ---- life ---- */
 
-struct vma *vma_alloc(struct mm *mm, uaddr_t start, uaddr_t end, int prot, int max_prot, uint32_t flags,
-                      struct file *file, struct inode *inode, uint64_t offset)
+struct vma *vma_alloc(struct mm *mm, uaddr_t start, uaddr_t end, int prot, int max_prot,
+                      uint32_t flags, struct file *file, struct inode *inode, uint64_t offset)
 {
     struct vma *v = kzalloc(sizeof(*v));
     if (!v)
@@ -78,7 +80,7 @@ void vma_free(struct vma *v)
 void vma_free_list(struct list *dead)
 {
     struct vma *v, *tmp;
-    list_for_each_safe(v, tmp, dead, mapping_link) {
+    list_for_each_safe (v, tmp, dead, mapping_link) {
         list_del(&v->mapping_link);
         /* Nobody waits for the answer: an error of the host shows in the next msync or fsync. */
         if (v->inode && (v->flags & VMA_WROTE))
@@ -235,7 +237,8 @@ int vma_split(struct mm *mm, struct vma *v, uaddr_t addr)
     if (mm->nr_vmas >= MAX_VMAS)
         return -ENOMEM;
     uint64_t offset = v->file ? v->offset + (addr - v->start) : 0;
-    struct vma *rest = vma_alloc(mm, addr, v->end, v->prot, v->max_prot, v->flags, v->file, v->inode, offset);
+    struct vma *rest =
+        vma_alloc(mm, addr, v->end, v->prot, v->max_prot, v->flags, v->file, v->inode, offset);
     if (!rest)
         return -ENOMEM;
     rest->backed_end = k_max(addr, k_min(v->backed_end, v->end));
@@ -265,8 +268,9 @@ int vma_split_range(struct mm *mm, uaddr_t start, uaddr_t end)
 static bool continues(const struct vma *a, const struct vma *b)
 {
     /* A part without host memory may only stand at the end of an area. */
-    return a->end == b->start && a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags &&
-           a->file == b->file && a->inode == b->inode && !(a->flags & (VMA_KERNEL | VMA_PATCHED)) &&
+    return a->end == b->start && a->prot == b->prot && a->max_prot == b->max_prot &&
+           a->flags == b->flags && a->file == b->file && a->inode == b->inode &&
+           !(a->flags & (VMA_KERNEL | VMA_PATCHED)) &&
            (!a->file || a->offset + (a->end - a->start) == b->offset) &&
            (a->backed_end == a->end || b->backed_end == b->start);
 }
@@ -314,7 +318,8 @@ bool mm_range_free(struct mm *mm, uaddr_t addr, uint64_t len, bool with_gap)
 }
 
 /* *largest: the largest hole that was looked at and was too small. */
-static uaddr_t search_down(struct mm *mm, uint64_t len, uaddr_t low, uaddr_t high, uint64_t align, uint64_t *largest)
+static uaddr_t search_down(struct mm *mm, uint64_t len, uaddr_t low, uaddr_t high, uint64_t align,
+                           uint64_t *largest)
 {
     struct vma *v = mm_find_from(mm, high - 1), *below;
     uaddr_t top = high;
@@ -341,7 +346,8 @@ static uaddr_t search_down(struct mm *mm, uint64_t len, uaddr_t low, uaddr_t hig
 uaddr_t mm_find_gap_in(struct mm *mm, uint64_t len, uaddr_t low, uaddr_t high, uint64_t align)
 {
     uint64_t largest = 0;
-    return len && low < high && len <= high - low ? search_down(mm, len, low, high, align, &largest) : 0;
+    return len && low < high && len <= high - low ? search_down(mm, len, low, high, align, &largest)
+                                                  : 0;
 }
 
 uaddr_t mm_find_gap(struct mm *mm, uint64_t len, uint64_t align)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the memory manager share among themselves. Everything here wants mm->lock unless it says otherwise. */
+/* What the files of the memory manager share among themselves. Everything here wants mm->lock
+ * unless it says otherwise. */
 #ifndef CELLA_KERNEL_MM_VMA_H
 #define CELLA_KERNEL_MM_VMA_H
 
@@ -10,10 +11,12 @@
 
 /* ---- mm/vma.c ---- */
 
-/* An area that is not yet in the tree. Takes references on file and inode (both may be NULL). NULL without memory. */
-struct vma *vma_alloc(struct mm *mm, uaddr_t start, uaddr_t end, int prot, int max_prot, uint32_t flags,
-                      struct file *file, struct inode *inode, uint64_t offset);
-/* Puts the references of areas that were taken out of the tree, and writes back what they may have made dirty. mm->lock is NOT held. */
+/* An area that is not yet in the tree. Takes references on file and inode (both may be NULL). NULL
+ * without memory. */
+struct vma *vma_alloc(struct mm *mm, uaddr_t start, uaddr_t end, int prot, int max_prot,
+                      uint32_t flags, struct file *file, struct inode *inode, uint64_t offset);
+/* Puts the references of areas that were taken out of the tree, and writes back what they may have
+ * made dirty. mm->lock is NOT held. */
 void vma_free_list(struct list *dead);
 /* Frees one that never was in the tree, or is not any more. mm->lock may be held. */
 void vma_free(struct vma *v);
@@ -24,7 +27,8 @@ void vma_remove(struct mm *mm, struct vma *v);
 int vma_split(struct mm *mm, struct vma *v, uaddr_t addr);
 /* Splits so that no area crosses start or end. 0 or -ENOMEM. */
 int vma_split_range(struct mm *mm, uaddr_t start, uaddr_t end);
-/* Joins v with its neighbours where they continue each other; the area that then holds v's range. */
+/* Joins v with its neighbours where they continue each other; the area that then holds v's range.
+ */
 struct vma *vma_merge(struct mm *mm, struct vma *v);
 /* Changes v's range in place; offset follows start. */
 void vma_set_range(struct mm *mm, struct vma *v, uaddr_t start, uaddr_t end);
@@ -36,7 +40,8 @@ uaddr_t mm_find_gap_in(struct mm *mm, uint64_t len, uaddr_t low, uaddr_t high, u
 bool mm_range_free(struct mm *mm, uaddr_t addr, uint64_t len, bool with_gap);
 /* Pages of areas in [start, end). */
 uint64_t mm_pages_in(struct mm *mm, uaddr_t start, uaddr_t end);
-/* May the address space grow by so many pages of this kind (RLIMIT_AS, RLIMIT_DATA)? `replaced` pages go away before. */
+/* May the address space grow by so many pages of this kind (RLIMIT_AS, RLIMIT_DATA)? `replaced`
+ * pages go away before. */
 bool mm_may_expand(struct mm *mm, int prot, uint32_t flags, uint64_t pages, uint64_t replaced);
 
 /* ---- mm/map.c ---- */
@@ -54,8 +59,8 @@ int vma_unpatch(struct mm *mm, struct vma *v);
 
 /* ---- mm/mmap.c ---- */
 
-/* Takes [start, end) out of the tree; the areas go to `dead` for vma_free_list. host: also out of the address space (else the caller
- * maps something else there at once). 0 or -ENOMEM. */
+/* Takes [start, end) out of the tree; the areas go to `dead` for vma_free_list. host: also out of
+ * the address space (else the caller maps something else there at once). 0 or -ENOMEM. */
 int mm_unmap_locked(struct mm *mm, uaddr_t start, uaddr_t end, bool host, struct list *dead);
 /* Brings in every page of [start, end) that can be; without mm->lock. 0 or -ENOMEM, -EFAULT. */
 int mm_populate(struct mm *mm, uaddr_t start, uaddr_t end, bool write);

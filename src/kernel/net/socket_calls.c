@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Socket calls on descriptors. There are no sockets yet, so no descriptor is one: programs that ask (a shell wants to know whether its input is a
- * network connection) get the true answer. Calls that would make a socket are absent.
+ * Socket calls on descriptors. There are no sockets yet, so no descriptor is one: programs that ask
+ * (a shell wants to know whether its input is a network connection) get the true answer. Calls that
+ * would make a socket are absent.
  */
 #include "base/errno.h"
 #include "fs/vfs.h"

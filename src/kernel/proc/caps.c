@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* capget, capset and what a change of user ids does to capabilities. Sources: capabilities(7), capget(2). */
+/* capget, capset and what a change of user ids does to capabilities. Sources: capabilities(7),
+ * capget(2). */
 #include "proc/caps.h"
 
 #include "base/errno.h"
 #include "base/usercopy.h"
 
 /* Those that the file system user id gives and takes. */
-#define CAP_FS_SET                                                                                       \
-    (CAP_BIT(CAP_CHOWN_K) | CAP_BIT(CAP_DAC_OVERRIDE_K) | CAP_BIT(CAP_DAC_READ_SEARCH_K) | CAP_BIT(CAP_FOWNER_K) | \
-     CAP_BIT(CAP_FSETID_K) | CAP_BIT(CAP_LINUX_IMMUTABLE_K) | CAP_BIT(CAP_MKNOD_K) | CAP_BIT(32 /* MAC_OVERRIDE */))
+#define CAP_FS_SET                                                                                 \
+    (CAP_BIT(CAP_CHOWN_K) | CAP_BIT(CAP_DAC_OVERRIDE_K) | CAP_BIT(CAP_DAC_READ_SEARCH_K) |         \
+     CAP_BIT(CAP_FOWNER_K) | CAP_BIT(CAP_FSETID_K) | CAP_BIT(CAP_LINUX_IMMUTABLE_K) |              \
+     CAP_BIT(CAP_MKNOD_K) | CAP_BIT(32 /* MAC_OVERRIDE */))
 
 void caps_after_setuid(struct cred *c, const struct cred *old)
 {
@@ -48,7 +50,8 @@ struct cap_data {
     uint32_t effective, permitted, inheritable;
 };
 
-/* Words of 32 capabilities that the caller's version has; a wrong version is answered with the one to use. */
+/* Words of 32 capabilities that the caller's version has; a wrong version is answered with the one
+ * to use. */
 static int cap_words(uaddr_t header, struct cap_header *h, int *words)
 {
     if (get_user(*h, header))
@@ -85,7 +88,8 @@ int64_t sys_capget(uaddr_t header, uaddr_t data)
     }
     struct cap_data d[2] = {
         {(uint32_t)c->cap_effective, (uint32_t)c->cap_permitted, (uint32_t)c->cap_inheritable},
-        {(uint32_t)(c->cap_effective >> 32), (uint32_t)(c->cap_permitted >> 32), (uint32_t)(c->cap_inheritable >> 32)},
+        {(uint32_t)(c->cap_effective >> 32), (uint32_t)(c->cap_permitted >> 32),
+         (uint32_t)(c->cap_inheritable >> 32)},
     };
     cred_put(c);
     if (data == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials. A struct cred never changes once a thread has it: a change makes a copy (cred_prepare), edits it and installs
- * it (cred_commit), so that a reader with a counted reference sees one state. Other threads' credentials are read under
- * proc_tree_lock, under which cred_commit swaps them.
+ * Credentials. A struct cred never changes once a thread has it: a change makes a copy
+ * (cred_prepare), edits it and installs it (cred_commit), so that a reader with a counted reference
+ * sees one state. Other threads' credentials are read under proc_tree_lock, under which cred_commit
+ * swaps them.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -44,16 +45,18 @@ void cred_commit(struct cred *c)
 {
     struct thread *t = current;
     struct cred *old = t->cred;
-    bool changed = old->euid != c->euid || old->egid != c->egid || old->fsuid != c->fsuid || old->fsgid != c->fsgid ||
-                   (c->cap_permitted & ~old->cap_permitted) != 0;
-    if (t->charged_uid != UINT32_MAX && t->charged_uid != c->uid && user_count_add(c->uid, USER_THREADS, 1) >= 0) {
+    bool changed = old->euid != c->euid || old->egid != c->egid || old->fsuid != c->fsuid ||
+                   old->fsgid != c->fsgid || (c->cap_permitted & ~old->cap_permitted) != 0;
+    if (t->charged_uid != UINT32_MAX && t->charged_uid != c->uid &&
+        user_count_add(c->uid, USER_THREADS, 1) >= 0) {
         user_count_add(t->charged_uid, USER_THREADS, -1);
         t->charged_uid = c->uid;
     }
     spin_lock(&proc_tree_lock);
     t->cred = c;
     if (changed) {
-        /* What runs with other rights than before does not let itself be looked into, nor be told of by its old parent. */
+        /* What runs with other rights than before does not let itself be looked into, nor be told
+         * of by its old parent. */
         t->process->dumpable = false;
         t->pdeath_signal = 0;
     }
@@ -103,7 +106,8 @@ bool process_may_signal(struct process *p, int sig)
     const struct cred *me = current->cred, *other = p->leader ? p->leader->cred : NULL;
     if (!other)
         return false;
-    if (me->euid == other->suid || me->euid == other->uid || me->uid == other->suid || me->uid == other->uid)
+    if (me->euid == other->suid || me->euid == other->uid || me->uid == other->suid ||
+        me->uid == other->uid)
         return true;
     return sig == SIGCONT && p->sid == current->process->sid;
 }
@@ -124,7 +128,7 @@ static struct list users[USER_BUCKETS];
 static struct user_counts *user_find(struct list *bucket, kuid_t uid)
 {
     struct user_counts *u;
-    list_for_each(u, bucket, link)
+    list_for_each (u, bucket, link)
         if (u->uid == uid)
             return u;
     return NULL;

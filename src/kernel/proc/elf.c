@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See proc/elf.h. What is refused here although Linux would run it: segments that overlap, are out of order, or reach behind the end of the file. */
+/* See proc/elf.h. What is refused here although Linux would run it: segments that overlap, are out
+ * of order, or reach behind the end of the file. */
 #include "proc/elf.h"
 
 #include "base/errno.h"
@@ -27,10 +28,13 @@ static int read_exact(struct file *f, void *buf, size_t len, uint64_t off)
 
 static bool header_ok(const struct k_elf_ehdr *h)
 {
-    static const uint8_t ident[7] = {0x7f, 'E', 'L', 'F', 2 /* 64 bit */, 1 /* little endian */, EV_CURRENT_K};
-    return !memcmp(h->ident, ident, sizeof(ident)) && (h->type == ET_EXEC_K || h->type == ET_DYN_K) &&
-           h->machine == EM_X86_64_K && h->phentsize == sizeof(struct k_elf_phdr) && h->phnum &&
-           h->phnum <= PHDRS_BYTES_MAX / sizeof(struct k_elf_phdr) && h->phoff <= INT64_MAX - PHDRS_BYTES_MAX;
+    static const uint8_t ident[7] = {
+        0x7f, 'E', 'L', 'F', 2 /* 64 bit */, 1 /* little endian */, EV_CURRENT_K};
+    return !memcmp(h->ident, ident, sizeof(ident)) &&
+           (h->type == ET_EXEC_K || h->type == ET_DYN_K) && h->machine == EM_X86_64_K &&
+           h->phentsize == sizeof(struct k_elf_phdr) && h->phnum &&
+           h->phnum <= PHDRS_BYTES_MAX / sizeof(struct k_elf_phdr) &&
+           h->phoff <= INT64_MAX - PHDRS_BYTES_MAX;
 }
 
 static int read_interp(struct elf_image *img, const struct k_elf_phdr *p)
@@ -49,11 +53,13 @@ static int read_interp(struct elf_image *img, const struct k_elf_phdr *p)
 }
 
 /* *end: where the segments before this one end; it moves on. */
-static int check_load(struct elf_image *img, const struct k_elf_phdr *p, uint64_t phoff, uint64_t size, uint64_t *end, bool first)
+static int check_load(struct elf_image *img, const struct k_elf_phdr *p, uint64_t phoff,
+                      uint64_t size, uint64_t *end, bool first)
 {
     if (p->filesz > p->memsz || p->memsz > USER_LIMIT || p->vaddr > USER_LIMIT - p->memsz)
         return -ENOEXEC;
-    if (PAGE_OFFSET(p->vaddr) != PAGE_OFFSET(p->offset) || p->filesz > size || p->offset > size - p->filesz)
+    if (PAGE_OFFSET(p->vaddr) != PAGE_OFFSET(p->offset) || p->filesz > size ||
+        p->offset > size - p->filesz)
         return -ENOEXEC;
     if (p->align > 1 && (p->align & (p->align - 1)))
         return -ENOEXEC;
@@ -88,7 +94,9 @@ static int check_phdrs(struct elf_image *img, uint64_t phoff)
     }
     if (err)
         return err;
-    return first || (!img->position_independent && img->low < USER_MIN) || img->entry >= USER_LIMIT ? -ENOEXEC : 0;
+    return first || (!img->position_independent && img->low < USER_MIN) || img->entry >= USER_LIMIT
+               ? -ENOEXEC
+               : 0;
 }
 
 int elf_read(struct file *f, struct elf_image *img)
@@ -126,19 +134,23 @@ void elf_release(struct elf_image *img)
 
 static int segment_prot(const struct k_elf_phdr *p)
 {
-    return (p->flags & PF_R_K ? PROT_READ_K : 0) | (p->flags & PF_W_K ? PROT_WRITE_K : 0) | (p->flags & PF_X_K ? PROT_EXEC_K : 0);
+    return (p->flags & PF_R_K ? PROT_READ_K : 0) | (p->flags & PF_W_K ? PROT_WRITE_K : 0) |
+           (p->flags & PF_X_K ? PROT_EXEC_K : 0);
 }
 
 /* The part of a segment that the file does not have. */
 static int map_bss(struct mm *mm, uint64_t start, uint64_t end, int prot)
 {
     uint64_t page = PAGE_ALIGN(start);
-    /* Up to the end of the page, not of the segment: the dynamic linker takes its first memory from there. Where the segment is read-only the rest of its last page keeps what the file has there, as on Linux. */
+    /* Up to the end of the page, not of the segment: the dynamic linker takes its first memory from
+     * there. Where the segment is read-only the rest of its last page keeps what the file has
+     * there, as on Linux. */
     if (start < page && (prot & PROT_WRITE_K) && clear_user(start, page - start))
         return -EFAULT;
     if (PAGE_ALIGN(end) <= page)
         return 0;
-    int64_t at = mm_map(mm, NULL, page, PAGE_ALIGN(end) - page, prot, MAP_PRIVATE_K | MAP_FIXED_K | MAP_ANONYMOUS_K, 0);
+    int64_t at = mm_map(mm, NULL, page, PAGE_ALIGN(end) - page, prot,
+                        MAP_PRIVATE_K | MAP_FIXED_K | MAP_ANONYMOUS_K, 0);
     return at < 0 ? (int)at : 0;
 }
 
@@ -148,7 +160,8 @@ static int map_segment(struct mm *mm, struct elf_image *img, const struct k_elf_
     uint64_t file_end = vaddr + p->filesz, end = vaddr + p->memsz;
     int prot = segment_prot(p);
     if (p->filesz) {
-        int64_t at = mm_map(mm, img->file, page, PAGE_ALIGN(file_end) - page, prot, MAP_PRIVATE_K | MAP_FIXED_K, p->offset & PAGE_MASK);
+        int64_t at = mm_map(mm, img->file, page, PAGE_ALIGN(file_end) - page, prot,
+                            MAP_PRIVATE_K | MAP_FIXED_K, p->offset & PAGE_MASK);
         if (at < 0)
             return (int)at;
     } else {

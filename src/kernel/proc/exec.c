@@ -2,9 +2,10 @@
 /*
  * execve(2), execveat(2), and the keep's first program.
  *
- * Everything that can be refused is checked while the old program is whole: the file and its interpreters are open and denied for writing,
- * all headers are read, arguments and credentials are copied, the new address space is made. Then the other threads are ended, which
- * is the point of no return; an error after it (no memory, a limit) kills the process.
+ * Everything that can be refused is checked while the old program is whole: the file and its
+ * interpreters are open and denied for writing, all headers are read, arguments and credentials are
+ * copied, the new address space is made. Then the other threads are ended, which is the point of no
+ * return; an error after it (no memory, a limit) kills the process.
  */
 #include "proc/exec.h"
 
@@ -24,7 +25,7 @@
 #include "proc/task.h"
 #include "stats.h"
 
-#define SCRIPT_HEAD 256u     /* bytes that the #! line may have */
+#define SCRIPT_HEAD 256u /* bytes that the #! line may have */
 #define SCRIPT_DEPTH_MAX 5
 #define PIE_BASE 0x555555554000ull
 #define PIE_RANDOM_PAGES (1ull << 28)
@@ -39,7 +40,7 @@ enum { USER_CS = 0x33, USER_SS = 0x2b, RFLAGS_START = 0x202 };
 
 struct exec {
     struct exec_args args;
-    char *filename; /* AT_EXECFN, kmalloc'd */
+    char *filename;         /* AT_EXECFN, kmalloc'd */
     bool path_inaccessible; /* the file can be named only by a descriptor that exec closes */
     struct file *file, *interp_file; /* open, denied for writing */
     struct elf_image program, interp;
@@ -121,7 +122,8 @@ static char *skip_blanks(char *p)
     return p;
 }
 
-/* Splits the line behind "#!" in head (SCRIPT_HEAD bytes, then a NUL): the interpreter, and what follows as one argument (NULL: nothing). */
+/* Splits the line behind "#!" in head (SCRIPT_HEAD bytes, then a NUL): the interpreter, and what
+ * follows as one argument (NULL: nothing). */
 static int parse_script(char *head, char **interp, char **arg)
 {
     char *start = skip_blanks(head + 2), *end = head + 2;
@@ -147,7 +149,8 @@ static int parse_script(char *head, char **interp, char **arg)
     return 0;
 }
 
-/* Replaces the script that is e->file by its interpreter. *path: how the script is named to it; head: its first bytes. */
+/* Replaces the script that is e->file by its interpreter. *path: how the script is named to it;
+ * head: its first bytes. */
 static int enter_script(struct exec *e, char *head, char **path)
 {
     char *interp, *arg;
@@ -202,9 +205,11 @@ static int read_images(struct exec *e)
     if (err)
         return err;
     uint64_t span = e->program.high - e->program.low;
-    uint64_t end_max = e->program.position_independent ? PROGRAM_END_MAX - PIE_BASE - (PIE_RANDOM_PAGES + BRK_RANDOM_PAGES) * PAGE_SIZE -
-                                                             2 * e->program.align
-                                                       : PROGRAM_END_MAX;
+    uint64_t end_max = e->program.position_independent
+                           ? PROGRAM_END_MAX - PIE_BASE -
+                                 (PIE_RANDOM_PAGES + BRK_RANDOM_PAGES) * PAGE_SIZE -
+                                 2 * e->program.align
+                           : PROGRAM_END_MAX;
     if ((e->program.position_independent ? span : e->program.high) > end_max)
         return -ENOMEM;
     if (!e->program.interp)
@@ -221,10 +226,12 @@ static int read_images(struct exec *e)
     return err;
 }
 
-/* Rules: capabilities(7), "Transformation of capabilities during execve()", for files without capabilities. */
+/* Rules: capabilities(7), "Transformation of capabilities during execve()", for files without
+ * capabilities. */
 static void transform_caps(struct cred *c, bool set_id)
 {
-    bool effective = false, privileged = !(c->securebits & SECBIT_NOROOT) && (c->uid == 0 || c->euid == 0);
+    bool effective = false,
+         privileged = !(c->securebits & SECBIT_NOROOT) && (c->uid == 0 || c->euid == 0);
     if (set_id)
         c->cap_ambient = 0;
     c->cap_permitted = privileged ? c->cap_bounding | c->cap_inheritable : 0;
@@ -269,7 +276,8 @@ static int map_images(struct exec *e, struct mm *mm)
 {
     uint64_t bias = 0;
     if (e->program.position_independent)
-        bias = ALIGN_UP(PIE_BASE + random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE, e->program.align) - e->program.low;
+        bias = ALIGN_UP(PIE_BASE + random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE, e->program.align) -
+               e->program.low;
     int err = elf_map(mm, &e->program, bias);
     if (err || !e->interp_file)
         return err;
@@ -283,9 +291,12 @@ static int map_images(struct exec *e, struct mm *mm)
 static int map_stack(struct exec *e, struct mm *mm, uaddr_t top)
 {
     uint64_t need = PAGE_ALIGN(exec_stack_bytes(&e->args, e->filename));
-    uint64_t size = k_max(need, PAGE_ALIGN(k_min(need + STACK_EXTRA, rlimit_cur(RLIMIT_STACK_K) & PAGE_MASK)));
+    uint64_t size =
+        k_max(need, PAGE_ALIGN(k_min(need + STACK_EXTRA, rlimit_cur(RLIMIT_STACK_K) & PAGE_MASK)));
     int prot = PROT_READ_K | PROT_WRITE_K | (e->program.exec_stack ? PROT_EXEC_K : 0);
-    int64_t at = mm_map_special(mm, NULL, top - size, size, prot, MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0, VMA_STACK | VMA_GROWSDOWN);
+    int64_t at =
+        mm_map_special(mm, NULL, top - size, size, prot,
+                       MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0, VMA_STACK | VMA_GROWSDOWN);
     return at < 0 ? (int)at : 0;
 }
 
@@ -300,7 +311,8 @@ static int load(struct exec *e, struct mm *mm, uaddr_t *entry, uaddr_t *sp)
     if (!err)
         err = vdso_map(mm);
     if (!err)
-        err = mm_set_brk(mm, e->program.high + e->program.bias + random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE);
+        err = mm_set_brk(mm, e->program.high + e->program.bias +
+                                 random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE);
     if (err)
         return err;
     mm->code_start = e->program.code_start;
@@ -340,7 +352,8 @@ static void start_at(struct thread *t, uaddr_t entry, uaddr_t sp)
     arch_xstate_reset();
 }
 
-/* The old program ends here. An error means that it still stands, and that nothing of it was changed but its threads. */
+/* The old program ends here. An error means that it still stands, and that nothing of it was
+ * changed but its threads. */
 static int leave_old_program(struct mm **mm)
 {
     struct thread *t = current;
@@ -381,7 +394,8 @@ static void become(struct exec *e)
     p->has_execed = true;
     if (e->secure)
         p->personality &= ~(uint32_t)PERSONALITY_CLEARED_ON_SETID;
-    /* Who may not read the file may not look into the process either. Asked before the new credentials. */
+    /* Who may not read the file may not look into the process either. Asked before the new
+     * credentials. */
     p->dumpable = inode_permission(e->file->inode, MAY_READ) == 0;
     if (e->secure) {
         p->dumpable = false;

@@ -12,9 +12,29 @@
 #include "proc/task.h"
 
 enum {
-    AT_NULL_K = 0, AT_PHDR_K = 3, AT_PHENT_K = 4, AT_PHNUM_K = 5, AT_PAGESZ_K = 6, AT_BASE_K = 7, AT_FLAGS_K = 8, AT_ENTRY_K = 9, AT_UID_K = 11,
-    AT_EUID_K = 12, AT_GID_K = 13, AT_EGID_K = 14, AT_PLATFORM_K = 15, AT_HWCAP_K = 16, AT_CLKTCK_K = 17, AT_SECURE_K = 23, AT_RANDOM_K = 25,
-    AT_HWCAP2_K = 26, AT_RSEQ_FEATURE_SIZE_K = 27, AT_RSEQ_ALIGN_K = 28, AT_EXECFN_K = 31, AT_SYSINFO_EHDR_K = 33, AT_MINSIGSTKSZ_K = 51,
+    AT_NULL_K = 0,
+    AT_PHDR_K = 3,
+    AT_PHENT_K = 4,
+    AT_PHNUM_K = 5,
+    AT_PAGESZ_K = 6,
+    AT_BASE_K = 7,
+    AT_FLAGS_K = 8,
+    AT_ENTRY_K = 9,
+    AT_UID_K = 11,
+    AT_EUID_K = 12,
+    AT_GID_K = 13,
+    AT_EGID_K = 14,
+    AT_PLATFORM_K = 15,
+    AT_HWCAP_K = 16,
+    AT_CLKTCK_K = 17,
+    AT_SECURE_K = 23,
+    AT_RANDOM_K = 25,
+    AT_HWCAP2_K = 26,
+    AT_RSEQ_FEATURE_SIZE_K = 27,
+    AT_RSEQ_ALIGN_K = 28,
+    AT_EXECFN_K = 31,
+    AT_SYSINFO_EHDR_K = 33,
+    AT_MINSIGSTKSZ_K = 51,
 };
 #define HWCAP2_FSGSBASE 2
 #define AUXV_PAIRS 23u
@@ -29,7 +49,8 @@ static const char platform[16] = "x86_64";
 uint64_t exec_stack_bytes(const struct exec_args *a, const char *filename)
 {
     uint64_t words = 1 + a->argv.count + 1 + a->envp.count + 1 + 2 * AUXV_PAIRS;
-    return 8 + strlen(filename) + 1 + a->envp.len + a->argv.len + 16 + sizeof(platform) + 16 + words * 8 + 16;
+    return 8 + strlen(filename) + 1 + a->envp.len + a->argv.len + 16 + sizeof(platform) + 16 +
+           words * 8 + 16;
 }
 
 /* Writes words upwards from `at`, a chunk at a time. */
@@ -72,7 +93,8 @@ static int copy_strings(uaddr_t at, const struct string_list *l)
 }
 
 /* Fills mm->saved_auxv; returns the number of words. */
-static unsigned make_auxv(struct mm *mm, const struct exec_auxv *aux, uaddr_t filename, uaddr_t random, uaddr_t platform_at)
+static unsigned make_auxv(struct mm *mm, const struct exec_auxv *aux, uaddr_t filename,
+                          uaddr_t random, uaddr_t platform_at)
 {
     const struct cred *c = current->cred;
     uint32_t id[4];
@@ -108,18 +130,22 @@ static unsigned make_auxv(struct mm *mm, const struct exec_auxv *aux, uaddr_t fi
     return 2 * AUXV_PAIRS;
 }
 
-int exec_stack_build(struct mm *mm, const struct exec_args *a, const char *filename, const struct exec_auxv *aux, uaddr_t top, uaddr_t *sp)
+int exec_stack_build(struct mm *mm, const struct exec_args *a, const char *filename,
+                     const struct exec_auxv *aux, uaddr_t top, uaddr_t *sp)
 {
     uint8_t random[16];
     uaddr_t filename_at = top - 8 - (strlen(filename) + 1);
     uaddr_t env_at = filename_at - a->envp.len, arg_at = env_at - a->argv.len;
-    uaddr_t platform_at = (arg_at - sizeof(platform)) & ~15ull, random_at = platform_at - sizeof(random);
+    uaddr_t platform_at = (arg_at - sizeof(platform)) & ~15ull,
+            random_at = platform_at - sizeof(random);
     uint64_t words = 1 + a->argv.count + 1 + a->envp.count + 1 + 2 * AUXV_PAIRS;
     *sp = (random_at - words * 8) & ~15ull;
 
     drbg_fill(random, sizeof(random));
-    if (copy_to_user(filename_at, filename, strlen(filename) + 1) || copy_strings(env_at, &a->envp) || copy_strings(arg_at, &a->argv) ||
-        copy_to_user(platform_at, platform, sizeof(platform)) || copy_to_user(random_at, random, sizeof(random)))
+    if (copy_to_user(filename_at, filename, strlen(filename) + 1) ||
+        copy_strings(env_at, &a->envp) || copy_strings(arg_at, &a->argv) ||
+        copy_to_user(platform_at, platform, sizeof(platform)) ||
+        copy_to_user(random_at, random, sizeof(random)))
         return -EFAULT;
 
     struct word_writer w = {.at = *sp, .chunk = kmalloc(CHUNK_WORDS * sizeof(uint64_t))};

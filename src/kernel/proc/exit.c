@@ -2,12 +2,15 @@
 /*
  * The end of threads and processes.
  *
- * A thread ends in three steps: it stops taking signals (`exiting`); it lets go of memory, descriptors and directory, which may sleep;
- * and under proc_tree_lock it leaves its process. The thread that brings nr_live to zero also ends the process: timers go,
- * children get a new parent, groups that lose their last tie are told, and the process becomes a zombie or, when nobody will wait for it,
- * vanishes. A leader that ends before the others stays in the list, dead, because it carries the process's number.
+ * A thread ends in three steps: it stops taking signals (`exiting`); it lets go of memory,
+ * descriptors and directory, which may sleep; and under proc_tree_lock it leaves its process. The
+ * thread that brings nr_live to zero also ends the process: timers go, children get a new parent,
+ * groups that lose their last tie are told, and the process becomes a zombie or, when nobody will
+ * wait for it, vanishes. A leader that ends before the others stays in the list, dead, because it
+ * carries the process's number.
  *
- * execve ends the other threads by the same requests; the one that executes becomes the leader and takes the process's number.
+ * execve ends the other threads by the same requests; the one that executes becomes the leader and
+ * takes the process's number.
  */
 #include "base/errno.h"
 #include "base/printk.h"
@@ -21,7 +24,8 @@
 #include "stats.h"
 
 #define NSEC_PER_CLOCK_TICK 10000000
-/* How long the keep's end waits for the last processes: long enough to write back, short enough that a stuck host does not hold it. */
+/* How long the keep's end waits for the last processes: long enough to write back, short enough
+ * that a stuck host does not hold it. */
 #define KEEP_EXIT_GRACE_NS (2 * NSEC_PER_SEC)
 
 /* ---- memory and files ---- */
@@ -134,7 +138,7 @@ static bool notify_parent_exit(struct process *p)
 static bool pgrp_has_stopped(kpid_t pgid)
 {
     struct process *p;
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p->pgid == pgid && READ_ONCE(p->stop_complete))
             return true;
     return false;
@@ -143,14 +147,15 @@ static bool pgrp_has_stopped(kpid_t pgid)
 static void signal_pgrp_locked(kpid_t pgid, int sig)
 {
     struct process *p;
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p->pgid == pgid)
             signal_kill_process(p, sig);
 }
 
 /*
- * `p` loses the parent `parent`, or exits itself (parent NULL: its own one counts). If that parent was the last tie of
- * p's group to the rest of its session, a stopped member could never be continued: SIGHUP and SIGCONT to all.
+ * `p` loses the parent `parent`, or exits itself (parent NULL: its own one counts). If that parent
+ * was the last tie of p's group to the rest of its session, a stopped member could never be
+ * continued: SIGHUP and SIGCONT to all.
  */
 static void hangup_orphaned_pgrp(struct process *p, struct process *parent)
 {
@@ -159,7 +164,8 @@ static void hangup_orphaned_pgrp(struct process *p, struct process *parent)
         parent = p->parent;
     if (__atomic_load_n(&nr_stopped_processes, __ATOMIC_RELAXED) == 0 || !parent)
         return;
-    if (parent->pgid != p->pgid && parent->sid == p->sid && pgrp_is_orphaned(p->pgid, ignored) && pgrp_has_stopped(p->pgid)) {
+    if (parent->pgid != p->pgid && parent->sid == p->sid && pgrp_is_orphaned(p->pgid, ignored) &&
+        pgrp_has_stopped(p->pgid)) {
         signal_pgrp_locked(p->pgid, SIGHUP);
         signal_pgrp_locked(p->pgid, SIGCONT);
     }
@@ -176,7 +182,7 @@ static struct process *find_new_parent(struct process *p)
 static void send_pdeath_signals(struct process *child)
 {
     struct thread *t;
-    list_for_each(t, &child->threads, process_link)
+    list_for_each (t, &child->threads, process_link)
         if (t->pdeath_signal && !t->exiting)
             signal_kill_process(child, t->pdeath_signal);
 }
@@ -188,23 +194,24 @@ static void hand_over_children(struct process *p, const struct thread *t)
     struct process *child;
     if (list_empty(&p->children))
         return;
-    list_for_each(each, &p->threads, process_link)
+    list_for_each (each, &p->threads, process_link)
         if (each != t && !each->exiting) {
             heir = each;
             break;
         }
-    list_for_each(child, &p->children, sibling)
+    list_for_each (child, &p->children, sibling)
         if (child->parent_tid == t->tid) {
             child->parent_tid = heir ? heir->tid : p->pid;
             send_pdeath_signals(child);
         }
 }
 
-/* All children of p, which ends, get a new parent. Those to be reaped at once are moved to `dead`, linked by `sibling`. */
+/* All children of p, which ends, get a new parent. Those to be reaped at once are moved to `dead`,
+ * linked by `sibling`. */
 static void reparent_children(struct process *p, struct list *dead)
 {
     struct process *reaper = find_new_parent(p), *child, *tmp;
-    list_for_each_safe(child, tmp, &p->children, sibling) {
+    list_for_each_safe (child, tmp, &p->children, sibling) {
         send_pdeath_signals(child);
         list_del(&child->sibling);
         child->parent = reaper;
@@ -234,7 +241,7 @@ static void leave_terminal(struct process *p)
 {
     struct process *other;
     if (p->sid == p->pid && p->tty)
-        list_for_each(other, &process_list, all_link)
+        list_for_each (other, &process_list, all_link)
             if (other->sid == p->sid)
                 other->tty = NULL;
     p->tty = NULL;
@@ -269,7 +276,8 @@ static void __noreturn end_keep(struct process *init)
 {
     int r;
     process_for_each(kill_other, NULL);
-    WAIT_EVENT(&init->child_wait, nr_living() == 0, WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), KEEP_EXIT_GRACE_NS), r);
+    WAIT_EVENT(&init->child_wait, nr_living() == 0, WAIT_UNINTERRUPTIBLE,
+               ktime_add(time_mono_ns(), KEEP_EXIT_GRACE_NS), r);
     if (r)
         printk("%d processes did not end in time", nr_living());
     keep_exit(init->exit_code);
@@ -297,7 +305,7 @@ static bool begin_exit(struct thread *t, int code)
     /* A signal for the process that woke this thread must find another one. */
     sigset_k shared = p->shared_pending.set & ~t->blocked;
     if (shared && !last)
-        list_for_each(other, &p->threads, process_link)
+        list_for_each (other, &p->threads, process_link)
             if (!other->exiting && (shared & ~other->blocked)) {
                 __atomic_store_n(&other->signal_pending, true, __ATOMIC_SEQ_CST);
                 if (!thread_wake_if(other, 1u << THREAD_INTERRUPTIBLE))
@@ -376,7 +384,7 @@ void thread_exit(int wait_status)
     if (last)
         wake_all(&p->pidfd_wait, POLLIN_K);
     struct process *child, *tmp;
-    list_for_each_safe(child, tmp, &dead, sibling) {
+    list_for_each_safe (child, tmp, &dead, sibling) {
         list_del(&child->sibling);
         put_reaped(child);
     }
@@ -413,7 +421,8 @@ int64_t sys_exit_group(int status)
 
 /* ---- execve ---- */
 
-/* The calling thread becomes the leader: it takes the old leader's place and number. The old one is dead. */
+/* The calling thread becomes the leader: it takes the old leader's place and number. The old one is
+ * dead. */
 static void take_over_leader(struct thread *t)
 {
     struct process *p = t->process;
@@ -428,7 +437,7 @@ static void take_over_leader(struct thread *t)
     thread_get(t); /* the process's */
     t->tid = p->pid;
     p->leader = t;
-    list_for_each(child, &p->children, sibling)
+    list_for_each (child, &p->children, sibling)
         if (child->parent_tid == old_tid)
             child->parent_tid = p->pid;
     spin_unlock(&s->lock);

@@ -2,8 +2,9 @@
 /*
  * fork, vfork, clone, clone3, unshare: a new thread, in this process or in one of its own.
  *
- * The child is made in full before it is published: every step up to link_child may fail, and undoing it is dropping the one reference to
- * the thread (and to the process). The child's registers are the caller's, with rax 0; its extended state is what stands in the CPU now.
+ * The child is made in full before it is published: every step up to link_child may fail, and
+ * undoing it is dropping the one reference to the thread (and to the process). The child's
+ * registers are the caller's, with rax 0; its extended state is what stands in the CPU now.
  *
  * Sources: clone(2), clone3(2), vfork(2), unshare(2).
  */
@@ -41,20 +42,22 @@
 #define CLONE_NEWNET 0x40000000ull
 #define CLONE_CLEAR_SIGHAND 0x100000000ull
 
-#define CLONE_NAMESPACES                                                                                               \
-    (CLONE_NEWTIME | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define CLONE_NAMESPACES                                                                           \
+    (CLONE_NEWTIME | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+     CLONE_NEWPID | CLONE_NEWNET)
 
 #define CLONE_ARGS_SIZE_VER0 64u
 
 /* struct clone_args of clone3, version 2 */
 struct clone_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size, cgroup;
 };
 
 struct clone_request {
     uint64_t flags; /* without CSIGNAL */
     int exit_signal;
-    uaddr_t stack;  /* top; 0: the caller's */
+    uaddr_t stack; /* top; 0: the caller's */
     uint64_t tls;
     uaddr_t parent_tid, child_tid, pidfd;
     kpid_t set_tid; /* 0: any */
@@ -80,7 +83,9 @@ static int check_flags(const struct clone_request *a)
     if ((f & CLONE_VFORK) && (f & CLONE_THREAD))
         return -EINVAL; /* who waits for vfork waits for a process */
     if (f & CLONE_NAMESPACES)
-        return (f & CLONE_NEWUSER) || capable(CAP_SYS_ADMIN_K) ? -EINVAL : -EPERM; /* there are none to be had */
+        return (f & CLONE_NEWUSER) || capable(CAP_SYS_ADMIN_K)
+                   ? -EINVAL
+                   : -EPERM; /* there are none to be had */
     if ((f & CLONE_SETTLS) && a->tls >= USER_LIMIT)
         return -EPERM;
     return 0;
@@ -94,7 +99,8 @@ static int charge_user(struct thread *t)
     if (n < 0)
         return -ENOMEM;
     t->charged_uid = c->uid;
-    if ((uint64_t)n > rlimit_cur(RLIMIT_NPROC_K) && c->uid != 0 && !capable(CAP_SYS_RESOURCE_K) && !capable(CAP_SYS_ADMIN_K))
+    if ((uint64_t)n > rlimit_cur(RLIMIT_NPROC_K) && c->uid != 0 && !capable(CAP_SYS_RESOURCE_K) &&
+        !capable(CAP_SYS_ADMIN_K))
         return -EAGAIN;
     return 0;
 }
@@ -214,8 +220,8 @@ static void link_process(struct process *p, struct thread *t, const struct clone
     process_list_insert(p);
 }
 
-/* Numbers the child and makes it visible. -EAGAIN without a number; -ERESTARTNOINTR: a signal comes first, so that a process that is
- * being stopped or killed does not grow. */
+/* Numbers the child and makes it visible. -EAGAIN without a number; -ERESTARTNOINTR: a signal comes
+ * first, so that a process that is being stopped or killed does not grow. */
 static int link_child(struct process *p, struct thread *t, const struct clone_request *a)
 {
     struct thread *me = current;
@@ -311,13 +317,15 @@ static int64_t do_clone(const struct clone_request *a)
     if (err)
         goto fail;
 
-    /* From here on the child may be killed and gone at any moment: only its number is ours, and the process where we wait. */
+    /* From here on the child may be killed and gone at any moment: only its number is ours, and the
+     * process where we wait. */
     kpid_t tid = t->tid;
     bool vfork = a->flags & CLONE_VFORK;
     if (vfork)
         process_get(p);
     if (a->flags & CLONE_PARENT_SETTID) {
-        int unused = put_user(tid, a->parent_tid); /* as on Linux an unwritable word is the caller's loss */
+        int unused =
+            put_user(tid, a->parent_tid); /* as on Linux an unwritable word is the caller's loss */
         (void)unused;
     }
     sched_add_new(t);
@@ -351,7 +359,8 @@ int64_t sys_vfork(void)
     return do_clone(&a);
 }
 
-int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid, uint64_t tls)
+int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid,
+                  uint64_t tls)
 {
     struct clone_request a = {
         .flags = flags & 0xffffffffull & ~CSIGNAL,
@@ -422,14 +431,16 @@ int64_t sys_clone3(uaddr_t args_addr, uint64_t size)
 
 int64_t sys_unshare(uint64_t flags)
 {
-    const uint64_t known = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM | CLONE_NAMESPACES;
+    const uint64_t known = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES |
+                           CLONE_SYSVSEM | CLONE_NAMESPACES;
     struct thread *t = current;
     if (flags & ~known)
         return -EINVAL;
     if (flags & CLONE_NAMESPACES)
         return (flags & CLONE_NEWUSER) || capable(CAP_SYS_ADMIN_K) ? -EINVAL : -EPERM;
     /* These cannot be undone in a process with several threads, or with shared memory. */
-    if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && (READ_ONCE(t->process->nr_threads) > 1 || ref_read(&t->mm->ref) > 1))
+    if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) &&
+        (READ_ONCE(t->process->nr_threads) > 1 || ref_read(&t->mm->ref) > 1))
         return -EINVAL;
     struct fs_context *fs = NULL;
     struct files *files = NULL;

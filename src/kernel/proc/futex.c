@@ -2,11 +2,13 @@
 /*
  * Futexes: sleeping on a word of workload memory. futex(2), futex_waitv(2), get_robust_list(2).
  *
- * A word is named by its key: the address space and address, or for shared mappings the inode and offset. Waiters hang in the hash
- * bucket of their key. The word is read under the bucket's lock; a page that is not there is brought in outside of it, then all starts again.
- * A waiter taken off its bucket by a waker is woken; one that finds itself still queued gave up (signal, timeout).
+ * A word is named by its key: the address space and address, or for shared mappings the inode and
+ * offset. Waiters hang in the hash bucket of their key. The word is read under the bucket's lock; a
+ * page that is not there is brought in outside of it, then all starts again. A waiter taken off its
+ * bucket by a waker is woken; one that finds itself still queued gave up (signal, timeout).
  *
- * PI futexes: the owner's tid stands in the word; unlock hands the lock to the longest waiter. Priorities are not lent: the scheduler has none to lend.
+ * PI futexes: the owner's tid stands in the word; unlock hands the lock to the longest waiter.
+ * Priorities are not lent: the scheduler has none to lend.
  *
  * Locks: bucket locks in ascending order -> thread->wake_lock.
  */
@@ -19,8 +21,19 @@
 #include "mm/mm.h"
 #include "proc/task.h"
 
-enum { FUTEX_WAIT_OP = 0, FUTEX_WAKE_OP_ = 1, FUTEX_REQUEUE_OP = 3, FUTEX_CMP_REQUEUE_OP = 4, FUTEX_WAKE_OP_OP = 5, FUTEX_LOCK_PI_OP = 6, FUTEX_UNLOCK_PI_OP = 7,
-       FUTEX_TRYLOCK_PI_OP = 8, FUTEX_WAIT_BITSET_OP = 9, FUTEX_WAKE_BITSET_OP = 10, FUTEX_LOCK_PI2_OP = 13 };
+enum {
+    FUTEX_WAIT_OP = 0,
+    FUTEX_WAKE_OP_ = 1,
+    FUTEX_REQUEUE_OP = 3,
+    FUTEX_CMP_REQUEUE_OP = 4,
+    FUTEX_WAKE_OP_OP = 5,
+    FUTEX_LOCK_PI_OP = 6,
+    FUTEX_UNLOCK_PI_OP = 7,
+    FUTEX_TRYLOCK_PI_OP = 8,
+    FUTEX_WAIT_BITSET_OP = 9,
+    FUTEX_WAKE_BITSET_OP = 10,
+    FUTEX_LOCK_PI2_OP = 13
+};
 #define FUTEX_PRIVATE 128
 #define FUTEX_CLOCK_RT 256
 #define FUTEX_CMD(op) ((op) & ~(FUTEX_PRIVATE | FUTEX_CLOCK_RT))
@@ -114,7 +127,7 @@ static int wake_key(const struct futex_key *key, int n, uint32_t bitset)
     if (READ_ONCE(b->waiters.next) == &b->waiters)
         return 0; /* a waiter queues itself before it reads the word */
     spin_lock(&b->lock);
-    list_for_each_safe(w, tmp, &b->waiters, link) {
+    list_for_each_safe (w, tmp, &b->waiters, link) {
         if (!key_eq(&w->key, key) || !(w->bitset & bitset) || w->pi)
             continue;
         wake_waiter(w);
@@ -134,7 +147,8 @@ void futex_wake_addr(uaddr_t addr, int n)
         wake_key(&key, n, BITSET_ANY);
 }
 
-/* Queues w on its key if the word still has `val`: 0 queued with the thread's state set, -EAGAIN, -EFAULT. */
+/* Queues w on its key if the word still has `val`: 0 queued with the thread's state set, -EAGAIN,
+ * -EFAULT. */
 static int queue_if_equal(struct futex_waiter *w, uaddr_t addr, uint32_t val)
 {
     struct bucket *b = bucket_of(&w->key);
@@ -180,7 +194,8 @@ static bool unqueue(struct futex_waiter *w)
 
 static long wait_restart(struct thread *t);
 
-static long futex_wait(uaddr_t addr, bool is_private, uint32_t val, ktime_t deadline, uint32_t bitset, bool relative)
+static long futex_wait(uaddr_t addr, bool is_private, uint32_t val, ktime_t deadline,
+                       uint32_t bitset, bool relative)
 {
     struct futex_waiter w = {.thread = current, .bitset = bitset};
     struct futex_key key;
@@ -220,7 +235,8 @@ static long futex_wait(uaddr_t addr, bool is_private, uint32_t val, ktime_t dead
 
 static long wait_restart(struct thread *t)
 {
-    return futex_wait(t->restart.arg[0], t->restart.arg[1], (uint32_t)t->restart.arg[2], t->restart.arg[3], (uint32_t)t->restart.arg[4], true);
+    return futex_wait(t->restart.arg[0], t->restart.arg[1], (uint32_t)t->restart.arg[2],
+                      t->restart.arg[3], (uint32_t)t->restart.arg[4], true);
 }
 
 static void lock_two(struct bucket *a, struct bucket *b)
@@ -242,7 +258,8 @@ static void unlock_two(struct bucket *a, struct bucket *b)
         spin_unlock(&b->lock);
 }
 
-static long futex_requeue(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_wake, int nr_requeue, bool compare, uint32_t expected)
+static long futex_requeue(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_wake, int nr_requeue,
+                          bool compare, uint32_t expected)
 {
     struct futex_key k1, k2;
     int r;
@@ -269,7 +286,7 @@ static long futex_requeue(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_w
     int woken = 0, moved = 0;
     struct list move;
     list_init(&move);
-    list_for_each_safe(w, tmp, &b1->waiters, link) {
+    list_for_each_safe (w, tmp, &b1->waiters, link) {
         if (!key_eq(&w->key, &k1) || w->pi)
             continue;
         if (woken < nr_wake) {
@@ -290,7 +307,8 @@ static long futex_requeue(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_w
     return woken + moved;
 }
 
-static long futex_wake_op(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_wake, int nr_wake2, uint32_t op)
+static long futex_wake_op(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_wake, int nr_wake2,
+                          uint32_t op)
 {
     struct futex_key k1, k2;
     int r;
@@ -331,13 +349,14 @@ static long futex_wake_op(uaddr_t addr, uaddr_t addr2, bool is_private, int nr_w
 static bool key_has_pi_waiter(struct bucket *b, const struct futex_key *key)
 {
     struct futex_waiter *w;
-    list_for_each(w, &b->waiters, link)
+    list_for_each (w, &b->waiters, link)
         if (w->pi && key_eq(&w->key, key))
             return true;
     return false;
 }
 
-/* Under the bucket lock: takes the lock when it is free; else marks it contended. 0 taken, -EAGAIN contended (WAITERS bit is set), or an error. */
+/* Under the bucket lock: takes the lock when it is free; else marks it contended. 0 taken, -EAGAIN
+ * contended (WAITERS bit is set), or an error. */
 static int pi_try(struct bucket *b, const struct futex_key *key, uaddr_t addr, bool try_only)
 {
     uint32_t tid = (uint32_t)current->tid, word, seen;
@@ -347,7 +366,9 @@ static int pi_try(struct bucket *b, const struct futex_key *key, uaddr_t addr, b
         uint32_t owner = word & FUTEX_TID;
         if (owner == tid)
             return -EDEADLK;
-        uint32_t want = owner ? word | FUTEX_WAITERS_BIT : tid | (word & FUTEX_OWNER_DIED_BIT) | (key_has_pi_waiter(b, key) ? FUTEX_WAITERS_BIT : 0);
+        uint32_t want = owner ? word | FUTEX_WAITERS_BIT
+                              : tid | (word & FUTEX_OWNER_DIED_BIT) |
+                                    (key_has_pi_waiter(b, key) ? FUTEX_WAITERS_BIT : 0);
         if (owner) {
             struct thread *t = thread_find((kpid_t)owner);
             if (!t)
@@ -414,14 +435,15 @@ static long futex_unlock_pi(uaddr_t addr, bool is_private)
         }
         struct futex_waiter *w, *next = NULL;
         int waiters = 0;
-        list_for_each(w, &b->waiters, link) {
+        list_for_each (w, &b->waiters, link) {
             if (w->pi && key_eq(&w->key, &key)) {
                 if (!next)
                     next = w;
                 waiters++;
             }
         }
-        uint32_t want = next ? (uint32_t)next->thread->tid | (waiters > 1 ? FUTEX_WAITERS_BIT : 0) : 0;
+        uint32_t want =
+            next ? (uint32_t)next->thread->tid | (waiters > 1 ? FUTEX_WAITERS_BIT : 0) : 0;
         if (r == 0)
             r = user_cmpxchg32(&seen, addr, word, want);
         bool done = r == 0 && seen == word;
@@ -466,7 +488,7 @@ static void robust_entry_died(struct thread *t, uaddr_t addr, bool pi)
             struct bucket *b = bucket_of(&key);
             struct futex_waiter *w;
             spin_lock(&b->lock);
-            list_for_each(w, &b->waiters, link) {
+            list_for_each (w, &b->waiters, link) {
                 if (w->pi && key_eq(&w->key, &key)) {
                     thread_wake(w->thread); /* it finds the lock free and takes it */
                     break;
@@ -502,13 +524,16 @@ void futex_exit_robust(struct thread *t)
 
 /* ---- calls ---- */
 
-int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2, uint32_t val3)
+int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2,
+                  uint32_t val3)
 {
     bool is_private = op & FUTEX_PRIVATE, realtime = op & FUTEX_CLOCK_RT;
     int cmd = FUTEX_CMD(op);
     ktime_t deadline = KTIME_NEVER;
-    bool takes_timeout = cmd == FUTEX_WAIT_OP || cmd == FUTEX_WAIT_BITSET_OP || cmd == FUTEX_LOCK_PI_OP || cmd == FUTEX_LOCK_PI2_OP;
-    if (realtime && !(cmd == FUTEX_WAIT_OP || cmd == FUTEX_WAIT_BITSET_OP || cmd == FUTEX_LOCK_PI2_OP))
+    bool takes_timeout = cmd == FUTEX_WAIT_OP || cmd == FUTEX_WAIT_BITSET_OP ||
+                         cmd == FUTEX_LOCK_PI_OP || cmd == FUTEX_LOCK_PI2_OP;
+    if (realtime &&
+        !(cmd == FUTEX_WAIT_OP || cmd == FUTEX_WAIT_BITSET_OP || cmd == FUTEX_LOCK_PI2_OP))
         return -ENOSYS;
     if (takes_timeout && timeout_or_val2) {
         struct k_timespec ts;
@@ -525,10 +550,8 @@ int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, 
             deadline = ns;
     }
     switch (cmd) {
-    case FUTEX_WAIT_OP:
-        return futex_wait(addr, is_private, val, deadline, BITSET_ANY, true);
-    case FUTEX_WAIT_BITSET_OP:
-        return futex_wait(addr, is_private, val, deadline, val3, false);
+    case FUTEX_WAIT_OP: return futex_wait(addr, is_private, val, deadline, BITSET_ANY, true);
+    case FUTEX_WAIT_BITSET_OP: return futex_wait(addr, is_private, val, deadline, val3, false);
     case FUTEX_WAKE_OP_:
     case FUTEX_WAKE_BITSET_OP: {
         uint32_t bitset = cmd == FUTEX_WAKE_OP_ ? BITSET_ANY : val3;
@@ -546,14 +569,10 @@ int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, 
     case FUTEX_WAKE_OP_OP:
         return futex_wake_op(addr, addr2, is_private, (int)val, (int)timeout_or_val2, val3);
     case FUTEX_LOCK_PI_OP:
-    case FUTEX_LOCK_PI2_OP:
-        return futex_lock_pi(addr, is_private, deadline, false);
-    case FUTEX_TRYLOCK_PI_OP:
-        return futex_lock_pi(addr, is_private, KTIME_NEVER, true);
-    case FUTEX_UNLOCK_PI_OP:
-        return futex_unlock_pi(addr, is_private);
-    default:
-        return -ENOSYS;
+    case FUTEX_LOCK_PI2_OP: return futex_lock_pi(addr, is_private, deadline, false);
+    case FUTEX_TRYLOCK_PI_OP: return futex_lock_pi(addr, is_private, KTIME_NEVER, true);
+    case FUTEX_UNLOCK_PI_OP: return futex_unlock_pi(addr, is_private);
+    default: return -ENOSYS;
     }
 }
 
@@ -576,7 +595,9 @@ int64_t sys_futex_waitv(uaddr_t waiters, uint32_t nr, uint32_t flags, uaddr_t ti
         if (!timespec_valid(&ts))
             return -EINVAL;
         uint64_t ns = timespec_to_ns(&ts);
-        deadline = clockid == 1 ? ns : ns > time_real_ns() ? ktime_add(time_mono_ns(), ns - time_real_ns()) : time_mono_ns();
+        deadline = clockid == 1          ? ns
+                   : ns > time_real_ns() ? ktime_add(time_mono_ns(), ns - time_real_ns())
+                                         : time_mono_ns();
     }
     struct k_futex_waitv *v = kmalloc(nr * sizeof(*v));
     struct futex_waiter *w = kzalloc(nr * sizeof(*w));
@@ -602,7 +623,8 @@ int64_t sys_futex_waitv(uaddr_t waiters, uint32_t nr, uint32_t flags, uaddr_t ti
             if (r)
                 break;
         }
-        /* One may have been woken while the next was being queued, which set the thread's state again. */
+        /* One may have been woken while the next was being queued, which set the thread's state
+         * again. */
         bool timed_out = false, one_woken = false;
         for (uint32_t i = 0; i < queued; i++)
             one_woken |= __atomic_load_n(&w[i].bucket, __ATOMIC_ACQUIRE) == NULL;

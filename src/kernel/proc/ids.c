@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* User and group ids: the get and set calls. Rules: credentials(7) and each call's page. An id of -1 means "leave as it is". */
+/* User and group ids: the get and set calls. Rules: credentials(7) and each call's page. An id of
+ * -1 means "leave as it is". */
 #include "base/errno.h"
 #include "base/kmalloc.h"
 #include "base/usercopy.h"
@@ -63,8 +64,9 @@ static int64_t commit_uids(struct cred *c)
 int64_t sys_setresuid(uint32_t ruid, uint32_t euid, uint32_t suid)
 {
     const struct cred *old = current->cred;
-    if (!capable(CAP_SETUID_K) && ((ruid != KEEP_ID && !is_uid_of(old, ruid)) || (euid != KEEP_ID && !is_uid_of(old, euid)) ||
-                                   (suid != KEEP_ID && !is_uid_of(old, suid))))
+    if (!capable(CAP_SETUID_K) &&
+        ((ruid != KEEP_ID && !is_uid_of(old, ruid)) || (euid != KEEP_ID && !is_uid_of(old, euid)) ||
+         (suid != KEEP_ID && !is_uid_of(old, suid))))
         return -EPERM;
     struct cred *c = cred_prepare();
     if (!c)
@@ -143,8 +145,9 @@ static int64_t commit_gids(struct cred *c)
 int64_t sys_setresgid(uint32_t rgid, uint32_t egid, uint32_t sgid)
 {
     const struct cred *old = current->cred;
-    if (!capable(CAP_SETGID_K) && ((rgid != KEEP_ID && !is_gid_of(old, rgid)) || (egid != KEEP_ID && !is_gid_of(old, egid)) ||
-                                   (sgid != KEEP_ID && !is_gid_of(old, sgid))))
+    if (!capable(CAP_SETGID_K) &&
+        ((rgid != KEEP_ID && !is_gid_of(old, rgid)) || (egid != KEEP_ID && !is_gid_of(old, egid)) ||
+         (sgid != KEEP_ID && !is_gid_of(old, sgid))))
         return -EPERM;
     struct cred *c = cred_prepare();
     if (!c)
@@ -239,7 +242,8 @@ static void sift_down(kgid_t *v, uint32_t root, uint32_t n)
     }
 }
 
-/* Heap sort: cred_in_group searches by halves, and the list, which is the workload's, may have 65536 entries in the worst order. */
+/* Heap sort: cred_in_group searches by halves, and the list, which is the workload's, may have
+ * 65536 entries in the worst order. */
 static void sort_groups(kgid_t *v, uint32_t n)
 {
     for (uint32_t i = n / 2; i-- > 0;)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pid table. One slot a number, so that finding is an index and allocation a walk from the number handed out
- * last: a number that has become free is used again only after all others (a late kill(2) then meets nobody rather than a
- * stranger). Everything here is under proc_tree_lock.
+ * The pid table. One slot a number, so that finding is an index and allocation a walk from the
+ * number handed out last: a number that has become free is used again only after all others (a late
+ * kill(2) then meets nobody rather than a stranger). Everything here is under proc_tree_lock.
  */
 #include "proc/pid.h"
 
 #include "base/errno.h"
 #include "base/printk.h"
 
-/* Where the search starts again after the highest number: the low ones belong to the keep's first processes. */
+/* Where the search starts again after the highest number: the low ones belong to the keep's first
+ * processes. */
 #define PID_RESERVED 300
 
 struct pid_slot {
@@ -183,7 +184,7 @@ int process_for_each(int (*fn)(struct process *p, void *arg), void *arg)
     struct process *p;
     int result = 0;
     spin_lock(&proc_tree_lock);
-    list_for_each(p, &process_list, all_link) {
+    list_for_each (p, &process_list, all_link) {
         result = fn(p, arg);
         if (result)
             break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers of threads, processes, process groups and sessions: one table, indexed by the number, under proc_tree_lock.
- * A number is free again when none of the four uses it any more.
+ * The numbers of threads, processes, process groups and sessions: one table, indexed by the number,
+ * under proc_tree_lock. A number is free again when none of the four uses it any more.
  */
 #ifndef CELLA_KERNEL_PROC_PID_H
 #define CELLA_KERNEL_PROC_PID_H
@@ -38,12 +38,15 @@ void process_list_insert(struct process *p);
 
 /* A process without threads, ref 1, not in any list; NULL without memory. */
 struct process *process_alloc(void);
-/* Takes a zombie out of everything; proc_tree_lock held. The caller puts the reference that the tables held, outside of the lock. */
+/* Takes a zombie out of everything; proc_tree_lock held. The caller puts the reference that the
+ * tables held, outside of the lock. */
 void process_unlink(struct process *p);
 
-/* Threads, and their signal queue entries, are counted per real uid (RLIMIT_NPROC, RLIMIT_SIGPENDING). */
+/* Threads, and their signal queue entries, are counted per real uid (RLIMIT_NPROC,
+ * RLIMIT_SIGPENDING). */
 enum user_counter { USER_THREADS, USER_SIGPENDING, USER_NR_COUNTERS };
-/* Adds delta and returns the count after it; -ENOMEM when no counter could be made (then nothing was added). */
+/* Adds delta and returns the count after it; -ENOMEM when no counter could be made (then nothing
+ * was added). */
 int64_t user_count_add(kuid_t uid, enum user_counter which, int64_t delta);
 
 /* proc/cred.c: full credentials of root, ref 1. */
@@ -54,7 +57,8 @@ void process_timers_release(struct process *p);
 void posix_timers_delete_all(struct process *p);
 /* proc/pidfd.c */
 struct file *pidfd_create(struct process *p, uint32_t flags);
-/* The process of a pidfd, counted; err_ptr(-EBADF) when fd is no pidfd. *file_flags (may be NULL): its O_* flags. */
+/* The process of a pidfd, counted; err_ptr(-EBADF) when fd is no pidfd. *file_flags (may be NULL):
+ * its O_* flags. */
 struct process *pidfd_get_process(int fd, uint32_t *file_flags);
 /* Restart function of a thread that has nothing to restart: -EINTR. */
 long restart_none(struct thread *t);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pidfds: descriptors that name a process for ever, whatever becomes of its number. The file counts the process.
- * Readable when the process has ended; POLLHUP too once it has been waited for.
+ * pidfds: descriptors that name a process for ever, whatever becomes of its number. The file counts
+ * the process. Readable when the process has ended; POLLHUP too once it has been waited for.
  */
 #include "base/errno.h"
 #include "base/printk.h"
@@ -77,7 +77,8 @@ int64_t sys_pidfd_open(int pid, uint32_t flags)
     if (p)
         process_get(p);
     else
-        err = thread_find_locked(pid) ? -EINVAL : -ESRCH; /* a thread that is no leader has no pidfd */
+        err = thread_find_locked(pid) ? -EINVAL
+                                      : -ESRCH; /* a thread that is no leader has no pidfd */
     spin_unlock(&proc_tree_lock);
     if (err)
         return err;
@@ -113,7 +114,8 @@ int64_t sys_pidfd_send_signal(int fd, int sig, uaddr_t info_addr, uint32_t flags
     return result;
 }
 
-/* May current take hold of what p has open? As ptrace would allow: same ids throughout, and dumpable; or the capability. */
+/* May current take hold of what p has open? As ptrace would allow: same ids throughout, and
+ * dumpable; or the capability. */
 static bool may_look_into(struct process *p)
 {
     if (p == current->process || capable(CAP_SYS_PTRACE_K))
@@ -121,8 +123,8 @@ static bool may_look_into(struct process *p)
     const struct cred *me = current->cred;
     spin_lock(&proc_tree_lock);
     const struct cred *c = p->leader ? p->leader->cred : NULL;
-    bool same = c && p->dumpable && me->uid == c->uid && me->uid == c->euid && me->uid == c->suid && me->gid == c->gid &&
-                me->gid == c->egid && me->gid == c->sgid;
+    bool same = c && p->dumpable && me->uid == c->uid && me->uid == c->euid && me->uid == c->suid &&
+                me->gid == c->gid && me->gid == c->egid && me->gid == c->sgid;
     spin_unlock(&proc_tree_lock);
     return same;
 }

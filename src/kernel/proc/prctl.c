@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prctl, arch_prctl, personality. Options that concern what this kernel does not have (seccomp filters, named
- * anonymous memory, speculation control, ...) answer EINVAL, as Linux does where it was built without them.
+ * prctl, arch_prctl, personality. Options that concern what this kernel does not have (seccomp
+ * filters, named anonymous memory, speculation control, ...) answer EINVAL, as Linux does where it
+ * was built without them.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -11,13 +12,38 @@
 
 /* <linux/prctl.h> */
 enum {
-    PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_GET_KEEPCAPS = 7, PR_SET_KEEPCAPS = 8,
-    PR_GET_TIMING = 13, PR_SET_TIMING = 14, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24,
-    PR_GET_TSC = 25, PR_SET_TSC = 26, PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28, PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30,
-    PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
-    PR_GET_TID_ADDRESS = 40, PR_GET_THP_DISABLE = 42, PR_CAP_AMBIENT = 47,
+    PR_SET_PDEATHSIG = 1,
+    PR_GET_PDEATHSIG = 2,
+    PR_GET_DUMPABLE = 3,
+    PR_SET_DUMPABLE = 4,
+    PR_GET_KEEPCAPS = 7,
+    PR_SET_KEEPCAPS = 8,
+    PR_GET_TIMING = 13,
+    PR_SET_TIMING = 14,
+    PR_SET_NAME = 15,
+    PR_GET_NAME = 16,
+    PR_CAPBSET_READ = 23,
+    PR_CAPBSET_DROP = 24,
+    PR_GET_TSC = 25,
+    PR_SET_TSC = 26,
+    PR_GET_SECUREBITS = 27,
+    PR_SET_SECUREBITS = 28,
+    PR_SET_TIMERSLACK = 29,
+    PR_GET_TIMERSLACK = 30,
+    PR_SET_CHILD_SUBREAPER = 36,
+    PR_GET_CHILD_SUBREAPER = 37,
+    PR_SET_NO_NEW_PRIVS = 38,
+    PR_GET_NO_NEW_PRIVS = 39,
+    PR_GET_TID_ADDRESS = 40,
+    PR_GET_THP_DISABLE = 42,
+    PR_CAP_AMBIENT = 47,
 };
-enum { PR_CAP_AMBIENT_IS_SET = 1, PR_CAP_AMBIENT_RAISE = 2, PR_CAP_AMBIENT_LOWER = 3, PR_CAP_AMBIENT_CLEAR_ALL = 4 };
+enum {
+    PR_CAP_AMBIENT_IS_SET = 1,
+    PR_CAP_AMBIENT_RAISE = 2,
+    PR_CAP_AMBIENT_LOWER = 3,
+    PR_CAP_AMBIENT_CLEAR_ALL = 4
+};
 enum { PR_TSC_ENABLE = 1 };
 
 #define TIMER_SLACK_DEFAULT_NS 50000
@@ -61,8 +87,8 @@ static int64_t set_securebits(uint64_t bits)
 {
     uint32_t old = current->cred->securebits;
     /* Each bit has a lock one above it; a locked bit stays, and so does the lock. */
-    if ((((old & SECBITS_LOCKS) >> 1) & (old ^ bits)) || (old & SECBITS_LOCKS & ~bits) || (bits & ~(uint64_t)SECBITS_ALL) ||
-        !capable(CAP_SETPCAP_K))
+    if ((((old & SECBITS_LOCKS) >> 1) & (old ^ bits)) || (old & SECBITS_LOCKS & ~bits) ||
+        (bits & ~(uint64_t)SECBITS_ALL) || !capable(CAP_SETPCAP_K))
         return -EPERM;
     struct cred *c = cred_prepare();
     if (!c)
@@ -94,7 +120,8 @@ static int64_t ambient(uint64_t op, uint64_t cap, uint64_t a4, uint64_t a5)
     switch (op) {
     case PR_CAP_AMBIENT_IS_SET: return old->cap_ambient >> cap & 1;
     case PR_CAP_AMBIENT_RAISE:
-        if (!(old->cap_permitted & old->cap_inheritable & CAP_BIT(cap)) || (old->securebits & SECBIT_NO_CAP_AMBIENT_RAISE))
+        if (!(old->cap_permitted & old->cap_inheritable & CAP_BIT(cap)) ||
+            (old->securebits & SECBIT_NO_CAP_AMBIENT_RAISE))
             return -EPERM;
         break;
     case PR_CAP_AMBIENT_LOWER:
@@ -143,7 +170,8 @@ int64_t sys_prctl(int option, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5
     case PR_SET_TIMING: return a2 == 0 ? 0 : -EINVAL;
     case PR_SET_NAME: return set_name(a2);
     case PR_GET_NAME: return copy_to_user(a2, t->comm, sizeof(t->comm));
-    case PR_CAPBSET_READ: return a2 > CAP_LAST_K ? -EINVAL : (int64_t)(t->cred->cap_bounding >> a2 & 1);
+    case PR_CAPBSET_READ:
+        return a2 > CAP_LAST_K ? -EINVAL : (int64_t)(t->cred->cap_bounding >> a2 & 1);
     case PR_CAPBSET_DROP: return drop_bounding(a2);
     case PR_GET_TSC: return put_user((int32_t)PR_TSC_ENABLE, a2);
     case PR_SET_TSC: return a2 == PR_TSC_ENABLE ? 0 : -EINVAL;
@@ -164,10 +192,20 @@ int64_t sys_prctl(int option, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5
     }
 }
 
-enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004, ARCH_GET_CPUID = 0x1011,
-       ARCH_SET_CPUID = 0x1012, ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_GET_XCOMP_PERM = 0x1022, ARCH_REQ_XCOMP_PERM = 0x1023 };
+enum {
+    ARCH_SET_GS = 0x1001,
+    ARCH_SET_FS = 0x1002,
+    ARCH_GET_FS = 0x1003,
+    ARCH_GET_GS = 0x1004,
+    ARCH_GET_CPUID = 0x1011,
+    ARCH_SET_CPUID = 0x1012,
+    ARCH_GET_XCOMP_SUPP = 0x1021,
+    ARCH_GET_XCOMP_PERM = 0x1022,
+    ARCH_REQ_XCOMP_PERM = 0x1023
+};
 
-/* GS belongs to the kernel, which shares the privilege level with the workload: its base can neither be set nor seen. No libc uses it. */
+/* GS belongs to the kernel, which shares the privilege level with the workload: its base can
+ * neither be set nor seen. No libc uses it. */
 int64_t sys_arch_prctl(int code, uint64_t arg)
 {
     struct thread *t = current;

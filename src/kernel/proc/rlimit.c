@@ -23,7 +23,8 @@ static int64_t check_limit(int which, const struct k_rlimit *new)
 }
 
 /* Either of new and old may be NULL. */
-static int64_t change_limit(struct process *p, int which, const struct k_rlimit *new, struct k_rlimit *old)
+static int64_t change_limit(struct process *p, int which, const struct k_rlimit *new,
+                            struct k_rlimit *old)
 {
     int64_t result = 0;
     spin_lock(&proc_tree_lock);
@@ -70,8 +71,8 @@ static bool may_change_limits(struct process *p)
     const struct cred *me = current->cred;
     spin_lock(&proc_tree_lock);
     const struct cred *c = p->leader ? p->leader->cred : NULL;
-    bool same = c && me->uid == c->euid && me->uid == c->suid && me->uid == c->uid && me->gid == c->egid && me->gid == c->sgid &&
-                me->gid == c->gid;
+    bool same = c && me->uid == c->euid && me->uid == c->suid && me->uid == c->uid &&
+                me->gid == c->egid && me->gid == c->sgid && me->gid == c->gid;
     spin_unlock(&proc_tree_lock);
     return same;
 }
@@ -111,7 +112,8 @@ int64_t sys_prlimit64(int pid, uint32_t which, uaddr_t new_addr, uaddr_t old_add
 
 static struct k_timeval ns_to_timeval(uint64_t ns)
 {
-    return (struct k_timeval){(int64_t)(ns / NSEC_PER_SEC), (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+    return (struct k_timeval){(int64_t)(ns / NSEC_PER_SEC),
+                              (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 }
 
 static void set_times(struct k_rusage *u, uint64_t utime_ns, uint64_t stime_ns)
@@ -125,7 +127,7 @@ static void sum_switches(struct process *p, int64_t *voluntary, int64_t *involun
     struct thread *t;
     struct sighand *s = process_sighand_lock(p);
     uint64_t v = p->nr_voluntary, i = p->nr_involuntary;
-    list_for_each(t, &p->threads, process_link)
+    list_for_each (t, &p->threads, process_link)
         if (t->state != THREAD_DEAD) {
             v += t->nr_voluntary;
             i += t->nr_involuntary;
@@ -168,7 +170,8 @@ void rusage_add_to_parent(struct process *parent, struct process *child)
     parent->child_maj_flt += child->maj_flt + child->child_maj_flt;
     parent->child_nr_voluntary += child->nr_voluntary + child->child_nr_voluntary;
     parent->child_nr_involuntary += child->nr_involuntary + child->child_nr_involuntary;
-    parent->child_max_rss_kib = k_max(parent->child_max_rss_kib, k_max(child->max_rss_kib, child->child_max_rss_kib));
+    parent->child_max_rss_kib =
+        k_max(parent->child_max_rss_kib, k_max(child->max_rss_kib, child->child_max_rss_kib));
 }
 
 enum { RUSAGE_SELF_K = 0, RUSAGE_CHILDREN_K = -1, RUSAGE_THREAD_K = 1 };
@@ -227,7 +230,8 @@ int64_t sys_times(uaddr_t addr)
         process_cpu_times(p, &utime, &stime);
         spin_lock(&proc_tree_lock);
         int64_t tms[4] = {(int64_t)(utime / CLOCK_TICK_NS), (int64_t)(stime / CLOCK_TICK_NS),
-                          (int64_t)(p->child_utime_ns / CLOCK_TICK_NS), (int64_t)(p->child_stime_ns / CLOCK_TICK_NS)};
+                          (int64_t)(p->child_utime_ns / CLOCK_TICK_NS),
+                          (int64_t)(p->child_stime_ns / CLOCK_TICK_NS)};
         spin_unlock(&proc_tree_lock);
         if (copy_to_user(addr, tms, sizeof(tms)))
             return -EFAULT;

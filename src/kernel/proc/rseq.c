@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Restartable sequences. A thread registers an area of its memory; the kernel keeps the CPU's number in it, and when the thread was
- * switched away from, or a handler runs, while rip was in the critical section that the area names, the thread goes on at the section's
- * abort address. So per-CPU data can be changed without atomic operations.
+ * Restartable sequences. A thread registers an area of its memory; the kernel keeps the CPU's
+ * number in it, and when the thread was switched away from, or a handler runs, while rip was in the
+ * critical section that the area names, the thread goes on at the section's abort address. So
+ * per-CPU data can be changed without atomic operations.
  *
- * The scheduler marks a thread with an area at every switch to it (thread->rseq_dirty); the way out looks at the mark. Everything here
- * is done by the thread itself; a copy that sleeps leads through the scheduler, which sets the mark again.
+ * The scheduler marks a thread with an area at every switch to it (thread->rseq_dirty); the way out
+ * looks at the mark. Everything here is done by the thread itself; a copy that sleeps leads through
+ * the scheduler, which sets the mark again.
  *
- * The CPU's number doubles as mm_cid: threads that run at the same time have different ones, which is what is asked of it.
+ * The CPU's number doubles as mm_cid: threads that run at the same time have different ones, which
+ * is what is asked of it.
  *
  * Sources: rseq(2), linux/rseq.h (layouts, with node_id and mm_cid as since Linux 6.3).
  */
@@ -51,12 +54,13 @@ static int clear_section(struct thread *t)
     return put_user((uint64_t)0, t->rseq + offsetof(struct rseq_area, rseq_cs));
 }
 
-/* Does the descriptor make sense? The signature before the abort address is what keeps an attacker who can write the area from
- * choosing where the thread goes on. */
+/* Does the descriptor make sense? The signature before the abort address is what keeps an attacker
+ * who can write the area from choosing where the thread goes on. */
 static int check_section(const struct thread *t, const struct critical_section *cs)
 {
     uint32_t signature;
-    if (cs->start_ip >= USER_LIMIT || cs->post_commit_offset > USER_LIMIT - cs->start_ip || cs->abort_ip >= USER_LIMIT || cs->version != 0)
+    if (cs->start_ip >= USER_LIMIT || cs->post_commit_offset > USER_LIMIT - cs->start_ip ||
+        cs->abort_ip >= USER_LIMIT || cs->version != 0)
         return -EINVAL;
     if (cs->abort_ip - cs->start_ip < cs->post_commit_offset)
         return -EINVAL; /* it would go round for ever */
@@ -65,12 +69,14 @@ static int check_section(const struct thread *t, const struct critical_section *
     return signature == t->rseq_signature ? 0 : -EINVAL;
 }
 
-/* The area names no section: as nearly always, after every switch, and so without the generality of get_user. */
+/* The area names no section: as nearly always, after every switch, and so without the generality of
+ * get_user. */
 static bool no_section(const struct thread *t)
 {
     uaddr_t at = t->rseq + offsetof(struct rseq_area, rseq_cs);
     uint32_t low, high;
-    return user_load32_atomic(&low, at) == 0 && low == 0 && user_load32_atomic(&high, at + sizeof(low)) == 0 && high == 0;
+    return user_load32_atomic(&low, at) == 0 && low == 0 &&
+           user_load32_atomic(&high, at + sizeof(low)) == 0 && high == 0;
 }
 
 /* Leaves the critical section if rip is in one. */
@@ -110,7 +116,8 @@ static int leave_section(struct thread *t, struct regs *regs)
 void rseq_resume(struct regs *regs)
 {
     struct thread *t = current;
-    WRITE_ONCE(t->rseq_dirty, false); /* before the CPU's number is read: from here on a switch counts */
+    WRITE_ONCE(t->rseq_dirty,
+               false); /* before the CPU's number is read: from here on a switch counts */
     barrier();
     if (!t->rseq)
         return;

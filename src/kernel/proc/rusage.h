@@ -7,7 +7,8 @@
 
 struct k_rusage {
     struct k_timeval utime, stime;
-    int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
+    int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv,
+        nsignals, nvcsw, nivcsw;
 };
 _Static_assert(sizeof(struct k_rusage) == 144, "struct rusage");
 

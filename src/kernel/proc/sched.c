@@ -2,19 +2,22 @@
 /*
  * The scheduler.
  *
- * A thread is in one of three places: running on a CPU (`running`), in a run queue (`queued`), or asleep. `wake_lock` of the
- * thread guards the change between them together with `state`: a thread that is about to sleep sets its state, tests
- * its condition and calls schedule(), which decides under wake_lock whether it really sleeps; a waker sets the state back
- * under the same lock and queues the thread only when it no longer runs.
+ * A thread is in one of three places: running on a CPU (`running`), in a run queue (`queued`), or
+ * asleep. `wake_lock` of the thread guards the change between them together with `state`: a thread
+ * that is about to sleep sets its state, tests its condition and calls schedule(), which decides
+ * under wake_lock whether it really sleeps; a waker sets the state back under the same lock and
+ * queues the thread only when it no longer runs.
  *
- * Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when it holds the right address
- * space (the switch is then a function call once the waker sleeps); else to its last CPU. An idle CPU polls for a while, stealing
- * what has waited elsewhere longer than STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy.
+ * Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
+ * it holds the right address space (the switch is then a function call once the waker sleeps); else
+ * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere longer than
+ * STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy.
  *
- * Order in a run queue: by rank (real-time priorities, then normal threads, then SCHED_IDLE), first come first served within one. Normal
- * threads take turns of SLICE_NS. A nice value below 0 makes the turn longer; one above 0 makes the thread sit out after a turn,
- * so long that against one other thread it gets the share that Linux would give it (a slice cannot be shorter than a tick). Nobody starves:
- * every FAIR_NS the thread that has waited longest has a turn, whatever its rank.
+ * Order in a run queue: by rank (real-time priorities, then normal threads, then SCHED_IDLE), first
+ * come first served within one. Normal threads take turns of SLICE_NS. A nice value below 0 makes
+ * the turn longer; one above 0 makes the thread sit out after a turn, so long that against one
+ * other thread it gets the share that Linux would give it (a slice cannot be shorter than a tick).
+ * Nobody starves: every FAIR_NS the thread that has waited longest has a turn, whatever its rank.
  *
  * Locks: thread->wake_lock -> cpu->rq_lock.
  */
@@ -126,7 +129,8 @@ static bool keeps_turn(const struct thread *t, ktime_t now)
 {
     if (likely(is_plain(t)))
         return false;
-    return t->sched_policy == SCHED_FIFO_K || ((t->sched_policy == SCHED_RR_K || t->nice < 0) && now < t->turn_end);
+    return t->sched_policy == SCHED_FIFO_K ||
+           ((t->sched_policy == SCHED_RR_K || t->nice < 0) && now < t->turn_end);
 }
 
 /* After t has run for `ran` */
@@ -135,7 +139,8 @@ static void sit_out(struct thread *t, ktime_t now, ktime_t ran)
     if (t->sched_policy == SCHED_FIFO_K || t->sched_policy == SCHED_RR_K)
         return;
     ktime_t share = scale_by_nice(k_min(ran, SLICE_NS), t->nice);
-    /* The other thread's turns end with ticks; a wait that ends just after one would last for one more. */
+    /* The other thread's turns end with ticks; a wait that ends just after one would last for one
+     * more. */
     t->not_before = now + k_min(share - k_min(share, SLICE_NS / 2), FAIR_NS);
 }
 
@@ -157,11 +162,13 @@ static void rq_put(struct cpu *c, struct thread *t, bool front)
     spin_lock(&c->rq_lock);
     t->queued = true;
     if (front) {
-        for (at = c->rq.next; at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) > rank; at = at->next)
+        for (at = c->rq.next;
+             at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) > rank; at = at->next)
             ;
         list_add_tail(&t->rq_link, at);
     } else {
-        for (at = c->rq.prev; at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) < rank; at = at->prev)
+        for (at = c->rq.prev;
+             at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) < rank; at = at->prev)
             ;
         list_add(&t->rq_link, at);
     }
@@ -182,15 +189,17 @@ static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t now)
         c->fair_at = now + FAIR_NS;
         in_order = false;
     }
-    list_for_each(t, &c->rq, rq_link) {
+    list_for_each (t, &c->rq, rq_link) {
         struct hal_as *as = thread_as(t);
         if (c != on) {
-            /* What its own CPU could only run after a change of address space is taken at once, the rest when it has waited a while. */
+            /* What its own CPU could only run after a change of address space is taken at once, the
+             * rest when it has waited a while. */
             bool foreign = as && as != c->as;
             if ((!foreign && t->queued_at > aged_before) || !affine(t, on->id))
                 continue;
         }
-        /* Another CPU is still leaving its stack. To wait for that here could be to wait for a CPU that waits for us. */
+        /* Another CPU is still leaving its stack. To wait for that here could be to wait for a CPU
+         * that waits for us. */
         if (t != on->thread && READ_ONCE(t->on_cpu))
             continue;
         if (as && as != on->as && !hal_as_ready(as, on->id))
@@ -248,14 +257,16 @@ static void enqueue(struct thread *t)
                 target = &cpus[i];
         if (!target)
             target = last;
-    } else if (last != me && READ_ONCE(last->idle) == IDLE_POLLING && (!as || last->as == as || hal_as_ready(as, last->id))) {
+    } else if (last != me && READ_ONCE(last->idle) == IDLE_POLLING &&
+               (!as || last->as == as || hal_as_ready(as, last->id))) {
         target = last;
     } else if (me != last && affine(t, me->id) && (!as || me->as == as)) {
         target = me;
     } else {
         target = last;
     }
-    if (target != me && !(!as || target->as == as || hal_as_ready(as, target->id)) && affine(t, me->id) && (!as || hal_as_ready(as, me->id)))
+    if (target != me && !(!as || target->as == as || hal_as_ready(as, target->id)) &&
+        affine(t, me->id) && (!as || hal_as_ready(as, me->id)))
         target = me;
     rq_put(target, t, false);
     if (target == me) {
@@ -614,13 +625,16 @@ static ktime_t load_last;
 /* Exponential averages over 1, 5 and 15 minutes in 16.16, sampled every 5 s as Linux does. */
 static void load_update(ktime_t now)
 {
-    static const uint32_t decay[3] = {60286, 64453, 65172}; /* exp(-5/60), exp(-5/300), exp(-5/900) in 0.16 */
+    static const uint32_t decay[3] = {60286, 64453,
+                                      65172}; /* exp(-5/60), exp(-5/300), exp(-5/900) in 0.16 */
     while (now - load_last >= 5 * NSEC_PER_SEC) {
         uint32_t active = 0;
         for (unsigned i = 0; i < nr_cpus; i++)
             active += READ_ONCE(cpus[i].nr_running) + (READ_ONCE(cpus[i].idle) == IDLE_NO);
         for (int k = 0; k < 3; k++)
-            load_avg[k] = (uint32_t)(((uint64_t)load_avg[k] * decay[k] + (uint64_t)(active << 16) * (65536 - decay[k])) >> 16);
+            load_avg[k] = (uint32_t)(((uint64_t)load_avg[k] * decay[k] +
+                                      (uint64_t)(active << 16) * (65536 - decay[k])) >>
+                                     16);
         load_last = load_last ? load_last + 5 * NSEC_PER_SEC : now;
     }
 }

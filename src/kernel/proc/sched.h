@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler: M threads over N virtual CPUs, a run queue per CPU with stealing, preemption of workload code by tick.
- * Kernel code is preempted nowhere; it calls schedule() when it waits, and sched_resched() in long loops.
+ * The scheduler: M threads over N virtual CPUs, a run queue per CPU with stealing, preemption of
+ * workload code by tick. Kernel code is preempted nowhere; it calls schedule() when it waits, and
+ * sched_resched() in long loops.
  */
 #ifndef CELLA_KERNEL_PROC_SCHED_H
 #define CELLA_KERNEL_PROC_SCHED_H
@@ -10,7 +11,14 @@
 
 struct thread;
 
-enum { SCHED_OTHER_K = 0, SCHED_FIFO_K = 1, SCHED_RR_K = 2, SCHED_BATCH_K = 3, SCHED_IDLE_K = 5, SCHED_DEADLINE_K = 6 };
+enum {
+    SCHED_OTHER_K = 0,
+    SCHED_FIFO_K = 1,
+    SCHED_RR_K = 2,
+    SCHED_BATCH_K = 3,
+    SCHED_IDLE_K = 5,
+    SCHED_DEADLINE_K = 6
+};
 
 enum thread_state {
     THREAD_RUNNABLE,        /* running, or in a run queue */
@@ -24,9 +32,11 @@ enum thread_state {
 void sched_init(void);
 /* Gives the CPU away. With state RUNNABLE the thread stays in the run queue. */
 void schedule(void);
-/* Sleeps in the state already set until woken or until the deadline; true when the deadline passed. */
+/* Sleeps in the state already set until woken or until the deadline; true when the deadline passed.
+ */
 bool schedule_timeout(ktime_t deadline);
-/* Makes a sleeping thread runnable if its state is one of the bits in `states` (1 << THREAD_*). True when it did. */
+/* Makes a sleeping thread runnable if its state is one of the bits in `states` (1 << THREAD_*).
+ * True when it did. */
 bool thread_wake_if(struct thread *t, uint32_t states);
 static inline bool thread_wake(struct thread *t)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scheduling attributes: policies, priorities, nice values, affinity. Sources: sched(7), sched_setattr(2), setpriority(2), ioprio_set(2).
+ * Scheduling attributes: policies, priorities, nice values, affinity. Sources: sched(7),
+ * sched_setattr(2), setpriority(2), ioprio_set(2).
  *
- * Attributes are kept per thread, inherited and reported; what the scheduler makes of them is its matter (proc/sched.c).
- * They are changed under proc_tree_lock.
+ * Attributes are kept per thread, inherited and reported; what the scheduler makes of them is its
+ * matter (proc/sched.c). They are changed under proc_tree_lock.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -24,7 +25,8 @@ static bool policy_is_rt(int policy)
 
 static bool policy_valid(int policy)
 {
-    return policy_is_rt(policy) || policy == SCHED_OTHER_K || policy == SCHED_BATCH_K || policy == SCHED_IDLE_K;
+    return policy_is_rt(policy) || policy == SCHED_OTHER_K || policy == SCHED_BATCH_K ||
+           policy == SCHED_IDLE_K;
 }
 
 /* 0: current. Counted, or NULL. */
@@ -59,8 +61,10 @@ static bool owns(const struct cred *me, const struct thread *t)
 
 enum { PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2 };
 
-/* Calls fn for every thread that (which, who) names; its last non-zero answer. -ESRCH: there is none. */
-static int64_t for_each_named(int which, int who, int64_t (*fn)(struct thread *t, void *arg), void *arg)
+/* Calls fn for every thread that (which, who) names; its last non-zero answer. -ESRCH: there is
+ * none. */
+static int64_t for_each_named(int which, int who, int64_t (*fn)(struct thread *t, void *arg),
+                              void *arg)
 {
     struct process *p;
     struct thread *t;
@@ -76,10 +80,10 @@ static int64_t for_each_named(int which, int who, int64_t (*fn)(struct thread *t
     } else {
         kpid_t pgid = who == 0 ? current->process->pgid : who;
         kuid_t uid = who == 0 ? current->cred->uid : (kuid_t)who;
-        list_for_each(p, &process_list, all_link) {
+        list_for_each (p, &process_list, all_link) {
             if (which == PRIO_PGRP && p->pgid != pgid)
                 continue;
-            list_for_each(t, &p->threads, process_link) {
+            list_for_each (t, &p->threads, process_link) {
                 if (which == PRIO_USER && t->cred->uid != uid)
                     continue;
                 any = true;
@@ -168,7 +172,9 @@ static int64_t change_scheduler(kpid_t tid, const struct sched_change *c)
         return -ESRCH;
     int64_t err;
     spin_lock(&proc_tree_lock);
-    if (!policy_valid(c->policy) || (policy_is_rt(c->policy) ? c->rt_priority < 1 || c->rt_priority > RT_PRIORITY_MAX : c->rt_priority != 0))
+    if (!policy_valid(c->policy) ||
+        (policy_is_rt(c->policy) ? c->rt_priority < 1 || c->rt_priority > RT_PRIORITY_MAX
+                                 : c->rt_priority != 0))
         err = -EINVAL;
     else
         err = may_change(t, c);
@@ -193,7 +199,9 @@ int64_t sys_sched_setscheduler(int pid, int policy, uaddr_t param)
         return -EINVAL;
     if (get_user(priority, param))
         return -EFAULT;
-    struct sched_change c = {.policy = policy & ~SCHED_RESET_ON_FORK, .rt_priority = priority, .reset_on_fork = policy & SCHED_RESET_ON_FORK};
+    struct sched_change c = {.policy = policy & ~SCHED_RESET_ON_FORK,
+                             .rt_priority = priority,
+                             .reset_on_fork = policy & SCHED_RESET_ON_FORK};
     return change_scheduler(pid, &c);
 }
 
@@ -207,7 +215,9 @@ int64_t sys_sched_setparam(int pid, uaddr_t param)
     struct thread *t = thread_or_current(pid);
     if (!t)
         return -ESRCH;
-    struct sched_change c = {.policy = t->sched_policy, .rt_priority = priority, .reset_on_fork = t->sched_reset_on_fork};
+    struct sched_change c = {.policy = t->sched_policy,
+                             .rt_priority = priority,
+                             .reset_on_fork = t->sched_reset_on_fork};
     thread_put(t);
     return change_scheduler(pid, &c);
 }
@@ -257,7 +267,9 @@ int64_t sys_sched_rr_get_interval(int pid, uaddr_t interval)
     struct thread *t = thread_or_current(pid);
     if (!t)
         return -ESRCH;
-    uint64_t ns = t->sched_policy == SCHED_FIFO_K ? 0 : t->sched_policy == SCHED_RR_K ? 100 * NSEC_PER_MSEC : 4 * NSEC_PER_MSEC;
+    uint64_t ns = t->sched_policy == SCHED_FIFO_K ? 0
+                  : t->sched_policy == SCHED_RR_K ? 100 * NSEC_PER_MSEC
+                                                  : 4 * NSEC_PER_MSEC;
     thread_put(t);
     return put_user(ns_to_timespec(ns), interval);
 }
@@ -458,6 +470,7 @@ int64_t sys_ioprio_get(int which, int who)
     int value = -1;
     if (which < PRIO_PROCESS + 1 || which > PRIO_USER + 1)
         return -EINVAL;
-    int64_t err = for_each_named(which - 1, who, which == PRIO_PROCESS + 1 ? own_ioprio : best_ioprio, &value);
+    int64_t err = for_each_named(which - 1, who,
+                                 which == PRIO_PROCESS + 1 ? own_ioprio : best_ioprio, &value);
     return err ? err : value;
 }

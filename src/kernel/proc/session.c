@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers: processes, threads, process groups, sessions. Rules: setpgid(2), setsid(2), credentials(7). */
+/* Numbers: processes, threads, process groups, sessions. Rules: setpgid(2), setsid(2),
+ * credentials(7). */
 #include "base/errno.h"
 #include "proc/pid.h"
 #include "proc/task.h"
@@ -63,7 +64,7 @@ static bool session_has_pgrp(kpid_t sid, kpid_t pgid)
     struct process *p;
     if (!pid_is_pgrp(pgid))
         return false;
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p->pgid == pgid)
             return p->sid == sid; /* a group lies in one session */
     return false;

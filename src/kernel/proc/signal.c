@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sending signals: queues, who gets a process's signal, job control at the time of sending, forced signals.
+ * Sending signals: queues, who gets a process's signal, job control at the time of sending, forced
+ * signals.
  *
- * sighand->lock guards the actions, the pending sets and queues of the threads and processes that share the sighand, their
- * stop states and exit requests. A process's sighand is replaced only by execve (when it is shared with another
- * process); struct sighand is never given back to kmalloc, so that a sender may lock one it has just read and then look
- * whether it still is the right one.
+ * sighand->lock guards the actions, the pending sets and queues of the threads and processes that
+ * share the sighand, their stop states and exit requests. A process's sighand is replaced only by
+ * execve (when it is shared with another process); struct sighand is never given back to kmalloc,
+ * so that a sender may lock one it has just read and then look whether it still is the right one.
  *
- * A signal that ends the process takes effect when it is sent: all threads are asked to die (process_kill_threads), so that a sleeper
- * that only waits "killably" is woken by SIGTERM too. Signals with a handler only mark a thread; proc/signal_deliver.c does the rest
- * on its way out to the workload.
+ * A signal that ends the process takes effect when it is sent: all threads are asked to die
+ * (process_kill_threads), so that a sleeper that only waits "killably" is woken by SIGTERM too.
+ * Signals with a handler only mark a thread; proc/signal_deliver.c does the rest on its way out to
+ * the workload.
  *
  * Lock order: proc_tree_lock -> process_timers.lock -> sighand->lock -> wait queues, run queues.
  */
@@ -144,7 +146,7 @@ void sigpending_remove(struct sigpending *p, sigset_k set)
         return;
     struct sigqueue_entry *e, *tmp;
     p->set &= ~set;
-    list_for_each_safe(e, tmp, &p->queue, link)
+    list_for_each_safe (e, tmp, &p->queue, link)
         if (set & SIGMASK(e->info.si_signo))
             entry_drop(e);
 }
@@ -158,7 +160,7 @@ void process_flush_signals(struct process *p, sigset_k set)
 {
     struct thread *t;
     sigpending_remove(&p->shared_pending, set);
-    list_for_each(t, &p->threads, process_link)
+    list_for_each (t, &p->threads, process_link)
         sigpending_remove(&t->pending, set);
 }
 
@@ -167,14 +169,16 @@ void process_flush_signals(struct process *p, sigset_k set)
 bool signal_is_ignored(const struct sighand *s, int sig)
 {
     uint64_t handler = s->action[sig - 1].handler;
-    return handler == SIG_IGN_K || (handler == SIG_DFL_K && (SIGSET_IGNORED_BY_DEFAULT & SIGMASK(sig)));
+    return handler == SIG_IGN_K ||
+           (handler == SIG_DFL_K && (SIGSET_IGNORED_BY_DEFAULT & SIGMASK(sig)));
 }
 
 void signal_recalc(struct thread *t)
 {
     const struct process *p = t->process;
-    bool pending = ((t->pending.set | p->shared_pending.set) & ~t->blocked) != 0 || t->exit_requested || p->exiting ||
-                   (p->stop_signal != 0 && !t->stopped) || p->notify_parent != 0;
+    bool pending = ((t->pending.set | p->shared_pending.set) & ~t->blocked) != 0 ||
+                   t->exit_requested || p->exiting || (p->stop_signal != 0 && !t->stopped) ||
+                   p->notify_parent != 0;
     __atomic_store_n(&t->signal_pending, pending, __ATOMIC_SEQ_CST);
 }
 
@@ -183,10 +187,12 @@ bool signal_pending(void)
     struct thread *t = current;
     if (likely(!READ_ONCE(t->signal_pending)))
         return false;
-    /* The hint may be out of date: another thread may have taken the signal. A call must not be cut short for nothing. */
+    /* The hint may be out of date: another thread may have taken the signal. A call must not be cut
+     * short for nothing. */
     struct sighand *s = thread_sighand_lock(t);
     signal_recalc(t);
-    bool pending = t->signal_pending || ((t->pending.set | t->process->shared_pending.set) & t->sigwait_set) != 0;
+    bool pending = t->signal_pending ||
+                   ((t->pending.set | t->process->shared_pending.set) & t->sigwait_set) != 0;
     spin_unlock(&s->lock);
     return pending;
 }
@@ -202,7 +208,7 @@ static void sigpending_take(struct sigpending *p, int sig, struct k_siginfo *inf
 {
     struct sigqueue_entry *e, *tmp, *found = NULL;
     bool more = false;
-    list_for_each_safe(e, tmp, &p->queue, link) {
+    list_for_each_safe (e, tmp, &p->queue, link) {
         if (e->info.si_signo != sig)
             continue;
         if (found) {
@@ -286,7 +292,7 @@ static void signal_wake(struct thread *t, bool fatal)
 void process_kill_threads(struct process *p, struct thread *except)
 {
     struct thread *t;
-    list_for_each(t, &p->threads, process_link) {
+    list_for_each (t, &p->threads, process_link) {
         if (t == except || t->exiting)
             continue;
         __atomic_store_n(&t->exit_requested, true, __ATOMIC_SEQ_CST);
@@ -307,7 +313,8 @@ static bool wants_signal(const struct thread *t, int sig)
 }
 
 /* The signal is pending: finds a thread for it and wakes that, or ends the process at once. */
-static void complete_signal(struct process *p, struct thread *target, const struct sighand *s, int sig)
+static void complete_signal(struct process *p, struct thread *target, const struct sighand *s,
+                            int sig)
 {
     struct thread *t = NULL;
     if (target) {
@@ -317,7 +324,7 @@ static void complete_signal(struct process *p, struct thread *target, const stru
         t = p->leader;
     } else {
         struct thread *each;
-        list_for_each(each, &p->threads, process_link)
+        list_for_each (each, &p->threads, process_link)
             if (wants_signal(each, sig)) {
                 t = each;
                 break;
@@ -326,7 +333,9 @@ static void complete_signal(struct process *p, struct thread *target, const stru
     if (!t)
         return; /* all block it, or are on their way to look anyway */
     uint64_t handler = s->action[sig - 1].handler;
-    bool ends = handler == SIG_DFL_K && !(SIGMASK(sig) & (SIGSET_IGNORED_BY_DEFAULT | SIGSET_STOP)) && !(t->sigwait_set & SIGMASK(sig));
+    bool ends = handler == SIG_DFL_K &&
+                !(SIGMASK(sig) & (SIGSET_IGNORED_BY_DEFAULT | SIGSET_STOP)) &&
+                !(t->sigwait_set & SIGMASK(sig));
     if (sig == SIGKILL)
         ends = true;
     if (ends && !p->exiting) {
@@ -353,7 +362,7 @@ static void process_continue(struct process *p)
     p->stop_complete = false;
     p->nr_stopped = 0;
     p->continued = true;
-    list_for_each(t, &p->threads, process_link) {
+    list_for_each (t, &p->threads, process_link) {
         t->stopped = false;
         if (t->exiting)
             continue;
@@ -363,7 +372,8 @@ static void process_continue(struct process *p)
 }
 
 /* Job control at the time of sending; false when the signal has no further effect. */
-static bool prepare_signal(struct process *p, struct thread *target, const struct sighand *s, int sig)
+static bool prepare_signal(struct process *p, struct thread *target, const struct sighand *s,
+                           int sig)
 {
     if (p->exiting || p->zombie || p->is_kernel)
         return false;
@@ -381,8 +391,8 @@ static bool prepare_signal(struct process *p, struct thread *target, const struc
 /* ---- sending ---- */
 
 /* target NULL: to the process. sighand->lock is held. SIGNAL_* or -EAGAIN. */
-static int send_locked(struct process *p, struct thread *target, struct sighand *s, const struct k_siginfo *info,
-                       struct sigqueue_entry *timer_entry)
+static int send_locked(struct process *p, struct thread *target, struct sighand *s,
+                       const struct k_siginfo *info, struct sigqueue_entry *timer_entry)
 {
     int sig = info->si_signo;
     if (timer_entry && !list_empty(&timer_entry->link))
@@ -470,7 +480,7 @@ int signal_send_pgrp(kpid_t pgid, const struct k_siginfo *info)
     struct process *p;
     int result = -ESRCH;
     spin_lock(&proc_tree_lock);
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p->pgid == pgid) {
             int r = signal_send_process(p, info);
             if (result != 0)
@@ -488,7 +498,8 @@ void signal_force_info(const struct k_siginfo *info)
     struct sighand *s = thread_sighand_lock(t);
     struct k_sigaction *a = &s->action[sig - 1];
     if ((t->blocked & SIGMASK(sig)) || a->handler == SIG_IGN_K) {
-        /* A fault cannot wait and cannot be ignored: the instruction would fault again, for ever. */
+        /* A fault cannot wait and cannot be ignored: the instruction would fault again, for ever.
+         */
         a->handler = SIG_DFL_K;
         t->blocked &= ~SIGMASK(sig);
     }
@@ -531,7 +542,7 @@ void signal_set_blocked(sigset_k mask)
     sigset_k orphaned = t->process->shared_pending.set & newly_blocked;
     if (orphaned) {
         struct thread *other;
-        list_for_each(other, &t->process->threads, process_link)
+        list_for_each (other, &t->process->threads, process_link)
             if (other != t && !other->exiting && (orphaned & ~other->blocked)) {
                 signal_wake(other, false);
                 orphaned &= other->blocked;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The system calls that send signals, wait for them and set actions and masks. The machinery is in proc/signal.c. */
+/* The system calls that send signals, wait for them and set actions and masks. The machinery is in
+ * proc/signal.c. */
 #include "base/errno.h"
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "proc/pid.h"
 #include "proc/signal_internal.h"
 
-#define SA_KNOWN                                                                                       \
-    (SA_NOCLDSTOP_K | SA_NOCLDWAIT_K | SA_SIGINFO_K | SA_RESTORER_K | SA_ONSTACK_K | SA_RESTART_K | SA_NODEFER_K | \
-     SA_RESETHAND_K)
+#define SA_KNOWN                                                                                   \
+    (SA_NOCLDSTOP_K | SA_NOCLDWAIT_K | SA_SIGINFO_K | SA_RESTORER_K | SA_ONSTACK_K |               \
+     SA_RESTART_K | SA_NODEFER_K | SA_RESETHAND_K)
 
 static bool signal_valid(int sig)
 {
@@ -124,7 +125,8 @@ static void set_sigwait(struct thread *t, sigset_k set)
     spin_unlock(&s->lock);
 }
 
-int64_t sys_rt_sigtimedwait(uaddr_t set_addr, uaddr_t info_addr, uaddr_t timeout_addr, uint64_t set_size)
+int64_t sys_rt_sigtimedwait(uaddr_t set_addr, uaddr_t info_addr, uaddr_t timeout_addr,
+                            uint64_t set_size)
 {
     struct thread *t = current;
     struct k_siginfo info;
@@ -142,7 +144,8 @@ int64_t sys_rt_sigtimedwait(uaddr_t set_addr, uaddr_t info_addr, uaddr_t timeout
     if (!sig && deadline <= time_mono_ns())
         return -EAGAIN;
     if (!sig) {
-        /* While this stands, senders treat the signals as wanted although they are blocked, and do not act on them. */
+        /* While this stands, senders treat the signals as wanted although they are blocked, and do
+         * not act on them. */
         set_sigwait(t, set);
         struct wait_queue never;
         int r;
@@ -173,7 +176,8 @@ struct k_siginfo signal_info_from_current(int sig, int code)
     return info;
 }
 
-/* sig 0 only asks. Who is not there is reported before a wrong signal, as Linux does. proc_tree_lock is held. */
+/* sig 0 only asks. Who is not there is reported before a wrong signal, as Linux does.
+ * proc_tree_lock is held. */
 int signal_send_checked(struct process *p, const struct k_siginfo *info)
 {
     if (!signal_valid(info->si_signo))
@@ -188,7 +192,7 @@ static int64_t kill_pgrp(kpid_t pgid, const struct k_siginfo *info)
     struct process *p;
     int64_t result = -ESRCH;
     spin_lock(&proc_tree_lock);
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p->pgid == pgid) {
             int r = signal_send_checked(p, info);
             if (result != 0)
@@ -204,7 +208,7 @@ static int64_t kill_all(const struct k_siginfo *info)
     int64_t result = 0;
     bool any = false;
     spin_lock(&proc_tree_lock);
-    list_for_each(p, &process_list, all_link)
+    list_for_each (p, &process_list, all_link)
         if (p != init_process && p != current->process) {
             int r = signal_send_checked(p, info);
             if (r != -EPERM) /* those that one may not reach do not count as failures */

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way out to the workload: handlers, default actions, job-control stops, restart of interrupted calls.
+ * The way out to the workload: handlers, default actions, job-control stops, restart of interrupted
+ * calls.
  *
- * A group stop. The thread that dequeues a stop signal sets process->stop_signal; each thread that comes by here then
- * stands still (THREAD_STOPPED, counted in nr_stopped), and the last one tells the parent. SIGCONT (at the time of sending, proc/signal.c)
- * undoes all of that; the first thread to wake tells the parent of the continuation, because a sender may hold locks that do not
- * allow it.
+ * A group stop. The thread that dequeues a stop signal sets process->stop_signal; each thread that
+ * comes by here then stands still (THREAD_STOPPED, counted in nr_stopped), and the last one tells
+ * the parent. SIGCONT (at the time of sending, proc/signal.c) undoes all of that; the first thread
+ * to wake tells the parent of the continuation, because a sender may hold locks that do not allow
+ * it.
  *
- * A call that was interrupted leaves one of the -ERESTART codes in rax. It becomes -EINTR when a handler runs and the call's kind
- * (and SA_RESTART) says so; else rip goes back by the two bytes of `syscall` and the number into rax. A patched site keeps
- * its `syscall` bytes, so this holds there too.
+ * A call that was interrupted leaves one of the -ERESTART codes in rax. It becomes -EINTR when a
+ * handler runs and the call's kind (and SA_RESTART) says so; else rip goes back by the two bytes of
+ * `syscall` and the number into rax. A patched site keeps its `syscall` bytes, so this holds there
+ * too.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -68,7 +71,7 @@ void process_notify_parent_stop(struct process *p, int why)
 bool pgrp_is_orphaned(kpid_t pgid, const struct process *ignored)
 {
     struct process *p;
-    list_for_each(p, &process_list, all_link) {
+    list_for_each (p, &process_list, all_link) {
         if (p->pgid != pgid || p == ignored || p->zombie || !p->parent)
             continue;
         if (p->parent->pgid != pgid && p->parent->sid == p->sid)
@@ -86,7 +89,8 @@ static void stand_still(struct thread *t, struct sighand *s)
         p->nr_stopped++;
     }
     bool complete = process_stop_check(p);
-    /* Under the lock: SIGCONT and SIGKILL, which wake under it, find either the state or no stop at all. */
+    /* Under the lock: SIGCONT and SIGKILL, which wake under it, find either the state or no stop at
+     * all. */
     __atomic_store_n(&t->state, THREAD_STOPPED, __ATOMIC_SEQ_CST);
     spin_unlock(&s->lock);
     if (complete)
@@ -94,7 +98,8 @@ static void stand_still(struct thread *t, struct sighand *s)
     schedule();
 }
 
-/* The default action of a stop signal that was just dequeued. False: it has been overtaken. Lock held. */
+/* The default action of a stop signal that was just dequeued. False: it has been overtaken. Lock
+ * held. */
 static void begin_stop(struct process *p, int sig, uint32_t continue_seq)
 {
     struct thread *t;
@@ -103,7 +108,7 @@ static void begin_stop(struct process *p, int sig, uint32_t continue_seq)
     p->stop_signal = sig;
     p->stop_complete = false;
     p->nr_stopped = 0;
-    list_for_each(t, &p->threads, process_link) {
+    list_for_each (t, &p->threads, process_link) {
         t->stopped = false;
         if (t->exiting || t == current)
             continue;
@@ -117,7 +122,8 @@ static void begin_stop(struct process *p, int sig, uint32_t continue_seq)
 
 static bool is_restart_code(int64_t rax)
 {
-    return rax == -ERESTARTSYS || rax == -ERESTARTNOINTR || rax == -ERESTARTNOHAND || rax == -ERESTART_RESTARTBLOCK;
+    return rax == -ERESTARTSYS || rax == -ERESTARTNOINTR || rax == -ERESTARTNOHAND ||
+           rax == -ERESTART_RESTARTBLOCK;
 }
 
 static void restart_call(struct regs *regs, uint64_t nr)
@@ -151,7 +157,8 @@ static void restart_without_handler(struct regs *regs)
 {
     if (regs->orig_rax == REGS_NO_SYSCALL || !is_restart_code((int64_t)regs->rax))
         return;
-    restart_call(regs, (int64_t)regs->rax == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL : regs->orig_rax);
+    restart_call(regs, (int64_t)regs->rax == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL
+                                                                    : regs->orig_rax);
     regs->orig_rax = REGS_NO_SYSCALL;
 }
 
@@ -163,13 +170,15 @@ int64_t sys_restart_syscall(void)
 
 /* ---- delivery ---- */
 
-static void run_handler(struct regs *regs, int sig, const struct k_sigaction *action, const struct k_siginfo *info)
+static void run_handler(struct regs *regs, int sig, const struct k_sigaction *action,
+                        const struct k_siginfo *info)
 {
     struct thread *t = current;
     restart_before_handler(regs, action->flags);
     sigset_k saved = t->restore_blocked ? t->saved_blocked : t->blocked;
     if ((t->rseq && rseq_signal(regs)) || signal_frame_setup(regs, sig, action, info, saved)) {
-        /* No room for a frame, or a rseq area that makes no sense. SIGSEGV may have a handler on another stack; if that was it, nothing is left to try. */
+        /* No room for a frame, or a rseq area that makes no sense. SIGSEGV may have a handler on
+         * another stack; if that was it, nothing is left to try. */
         if (sig == SIGSEGV)
             process_exit_group(SIGSEGV);
         signal_force_fault(SIGSEGV, SI_KERNEL_K, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frame that a signal handler runs on, and rt_sigreturn. The layout is the ABI of x86-64 Linux (struct rt_sigframe, struct ucontext,
- * struct sigcontext, _fpx_sw_bytes): debuggers, unwinders, garbage collectors and Go's runtime read and write it.
+ * The frame that a signal handler runs on, and rt_sigreturn. The layout is the ABI of x86-64 Linux
+ * (struct rt_sigframe, struct ucontext, struct sigcontext, _fpx_sw_bytes): debuggers, unwinders,
+ * garbage collectors and Go's runtime read and write it.
  *
  *   high   interrupted stack (or top of the alternate one)
  *          128 bytes of red zone, skipped
@@ -9,7 +10,8 @@
  *          siginfo, ucontext, return address (the restorer)   <- rsp of the handler, = 8 mod 16
  *   low
  *
- * Extended state goes through a kernel buffer both ways: a copy may sleep, and a sleep switches the registers.
+ * Extended state goes through a kernel buffer both ways: a copy may sleep, and a sleep switches the
+ * registers.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -19,7 +21,8 @@
 #include "proc/signal_internal.h"
 
 #define RED_ZONE 128
-#define CANONICAL_END 0x800000000000ull /* of the lower half; addresses from here on cannot be returned to */
+#define CANONICAL_END                                                                              \
+    0x800000000000ull /* of the lower half; addresses from here on cannot be returned to */
 #define USER_CS 0x33
 #define USER_SS 0x2b
 
@@ -100,7 +103,8 @@ int siginfo_to_user(uaddr_t addr, const struct k_siginfo *info)
 
 static bool on_altstack(const struct thread *t, uint64_t sp)
 {
-    /* With autodisarm the stack counts as unused while a handler runs, so that a nested one may start it anew. */
+    /* With autodisarm the stack counts as unused while a handler runs, so that a nested one may
+     * start it anew. */
     if ((uint32_t)t->altstack_flags & SS_AUTODISARM_K)
         return false;
     return sp > t->altstack_sp && sp - t->altstack_sp <= t->altstack_size;
@@ -124,7 +128,7 @@ static int altstack_set(struct thread *t, const struct k_stack *new, uint64_t sp
 {
     if (on_altstack(t, sp))
         return -EPERM;
-    int mode = (int)((uint32_t)new->flags & ~SS_AUTODISARM_K);
+    int mode = (int)((uint32_t) new->flags & ~SS_AUTODISARM_K);
     if (mode != SS_DISABLE_K && mode != SS_ONSTACK_K && mode != 0)
         return -EINVAL;
     if (mode == SS_DISABLE_K) {
@@ -160,13 +164,34 @@ int64_t sys_sigaltstack(uaddr_t new_addr, uaddr_t old_addr)
 
 /* ---- building ---- */
 
-static void fill_sigcontext(struct k_sigcontext *c, const struct regs *r, const struct thread *t, sigset_k mask)
+static void fill_sigcontext(struct k_sigcontext *c, const struct regs *r, const struct thread *t,
+                            sigset_k mask)
 {
     *c = (struct k_sigcontext){
-        .r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
-        .di = r->rdi, .si = r->rsi, .bp = r->rbp, .bx = r->rbx, .dx = r->rdx, .ax = r->rax, .cx = r->rcx, .sp = r->rsp,
-        .ip = r->rip, .flags = r->rflags, .cs = USER_CS, .ss = USER_SS,
-        .err = t->trap_error, .trapno = t->trap_nr, .oldmask = mask, .cr2 = t->trap_cr2,
+        .r8 = r->r8,
+        .r9 = r->r9,
+        .r10 = r->r10,
+        .r11 = r->r11,
+        .r12 = r->r12,
+        .r13 = r->r13,
+        .r14 = r->r14,
+        .r15 = r->r15,
+        .di = r->rdi,
+        .si = r->rsi,
+        .bp = r->rbp,
+        .bx = r->rbx,
+        .dx = r->rdx,
+        .ax = r->rax,
+        .cx = r->rcx,
+        .sp = r->rsp,
+        .ip = r->rip,
+        .flags = r->rflags,
+        .cs = USER_CS,
+        .ss = USER_SS,
+        .err = t->trap_error,
+        .trapno = t->trap_nr,
+        .oldmask = mask,
+        .cr2 = t->trap_cr2,
     };
 }
 
@@ -180,8 +205,10 @@ static uaddr_t put_xstate(struct thread *t, uaddr_t sp)
         return 0;
     xstate_make_live(t);
     arch_xstate_save_standard(buf);
-    struct fpx_sw_bytes sw = {
-        .magic1 = FP_XSTATE_MAGIC1, .extended_size = size + (uint32_t)sizeof(uint32_t), .xfeatures = arch_xstate_mask(), .xstate_size = size};
+    struct fpx_sw_bytes sw = {.magic1 = FP_XSTATE_MAGIC1,
+                              .extended_size = size + (uint32_t)sizeof(uint32_t),
+                              .xfeatures = arch_xstate_mask(),
+                              .xstate_size = size};
     uint32_t magic2 = FP_XSTATE_MAGIC2;
     memcpy(buf + SW_RESERVED_OFFSET, &sw, sizeof(sw));
     memcpy(buf + size, &magic2, sizeof(magic2));
@@ -191,7 +218,8 @@ static uaddr_t put_xstate(struct thread *t, uaddr_t sp)
     return err ? 0 : sp;
 }
 
-int signal_frame_setup(struct regs *regs, int sig, const struct k_sigaction *action, const struct k_siginfo *info, sigset_k mask)
+int signal_frame_setup(struct regs *regs, int sig, const struct k_sigaction *action,
+                       const struct k_siginfo *info, sigset_k mask)
 {
     struct thread *t = current;
     uaddr_t sp = regs->rsp - RED_ZONE;
@@ -205,7 +233,8 @@ int signal_frame_setup(struct regs *regs, int sig, const struct k_sigaction *act
     /* Room first: a frame that runs over the low end of the alternate stack must not be written. */
     uaddr_t xstate_at = ALIGN_DOWN(sp - (arch_xstate_size() + sizeof(uint32_t)), 64ull);
     uaddr_t frame_at = ALIGN_DOWN(xstate_at - sizeof(struct k_sigframe), 16ull) - 8;
-    if ((entering || nested) && (frame_at <= t->altstack_sp || frame_at - t->altstack_sp > t->altstack_size))
+    if ((entering || nested) &&
+        (frame_at <= t->altstack_sp || frame_at - t->altstack_sp > t->altstack_size))
         return -EFAULT;
 
     uaddr_t fpstate = put_xstate(t, sp);
@@ -267,11 +296,14 @@ static int get_xstate(struct thread *t, uaddr_t fpstate)
     if (err)
         goto out;
     memcpy(&sw, buf + SW_RESERVED_OFFSET, sizeof(sw));
-    bool extended = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size >= XSTATE_HEADER_END && sw.xstate_size <= size &&
-                    sw.xstate_size <= sw.extended_size && get_user(magic2, fpstate + sw.xstate_size) == 0 && magic2 == FP_XSTATE_MAGIC2;
-    uint64_t features = 3; /* a frame made by hand with FXSAVE state only: x87 and SSE, the rest as in a fresh program */
+    bool extended = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size >= XSTATE_HEADER_END &&
+                    sw.xstate_size <= size && sw.xstate_size <= sw.extended_size &&
+                    get_user(magic2, fpstate + sw.xstate_size) == 0 && magic2 == FP_XSTATE_MAGIC2;
+    uint64_t features = 3; /* a frame made by hand with FXSAVE state only: x87 and SSE, the rest as
+                              in a fresh program */
     if (extended) {
-        err = copy_from_user(buf + FXSAVE_SIZE, fpstate + FXSAVE_SIZE, sw.xstate_size - FXSAVE_SIZE);
+        err =
+            copy_from_user(buf + FXSAVE_SIZE, fpstate + FXSAVE_SIZE, sw.xstate_size - FXSAVE_SIZE);
         if (err)
             goto out;
         memcpy(&features, buf + FXSAVE_SIZE, sizeof(features));
@@ -307,7 +339,8 @@ static void load_sigcontext(struct regs *r, const struct k_sigcontext *c)
     r->rsp = c->sp;
     r->rip = c->ip;
     r->rflags = (r->rflags & ~FLAGS_FROM_FRAME) | (c->flags & FLAGS_FROM_FRAME);
-    /* There is one code and one stack segment for 64-bit programs; what the frame says cannot be honoured. */
+    /* There is one code and one stack segment for 64-bit programs; what the frame says cannot be
+     * honoured. */
     r->cs = USER_CS;
     r->ss = USER_SS;
     r->orig_rax = REGS_NO_SYSCALL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the system says about itself (uname, sysinfo, host name), random bytes, memory barriers, robust list heads. */
+/* What the system says about itself (uname, sysinfo, host name), random bytes, memory barriers,
+ * robust list heads. */
 #include "proc/sysinfo.h"
 
 #include "base/errno.h"
@@ -142,8 +143,14 @@ int64_t sys_getrandom(uaddr_t addr, uint64_t len, uint32_t flags)
 /* ---- membarrier ---- */
 
 enum {
-    MB_QUERY = 0, MB_GLOBAL = 1, MB_GLOBAL_EXPEDITED = 2, MB_REGISTER_GLOBAL_EXPEDITED = 4, MB_PRIVATE_EXPEDITED = 8,
-    MB_REGISTER_PRIVATE_EXPEDITED = 16, MB_PRIVATE_EXPEDITED_SYNC_CORE = 32, MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE = 64,
+    MB_QUERY = 0,
+    MB_GLOBAL = 1,
+    MB_GLOBAL_EXPEDITED = 2,
+    MB_REGISTER_GLOBAL_EXPEDITED = 4,
+    MB_PRIVATE_EXPEDITED = 8,
+    MB_REGISTER_PRIVATE_EXPEDITED = 16,
+    MB_PRIVATE_EXPEDITED_SYNC_CORE = 32,
+    MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE = 64,
     MB_ALL = 127,
 };
 
@@ -197,7 +204,8 @@ int64_t sys_get_robust_list(int pid, uaddr_t head_addr, uaddr_t len_addr)
         struct thread *t = thread_find_locked(pid);
         if (!t)
             err = -ESRCH;
-        else if (t->process != current->process && t->cred->uid != current->cred->euid && !capable(CAP_SYS_PTRACE_K))
+        else if (t->process != current->process && t->cred->uid != current->cred->euid &&
+                 !capable(CAP_SYS_PTRACE_K))
             err = -EPERM;
         else
             head = t->robust_list;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads and processes as objects: making them, counting references, taking them apart; kernel threads.
+ * Threads and processes as objects: making them, counting references, taking them apart; kernel
+ * threads.
  *
- * References. A thread is born with one, which the scheduler drops when it has switched away from the dead thread for the last
- * time (its stack is in use until then). Each thread counts its process; a process counts its leader, from
- * birth until it is reaped, because the leader's number and credentials are the process's. A process is born with one
- * reference for the tables, dropped by who reaps it.
+ * References. A thread is born with one, which the scheduler drops when it has switched away from
+ * the dead thread for the last time (its stack is in use until then). Each thread counts its
+ * process; a process counts its leader, from birth until it is reaped, because the leader's number
+ * and credentials are the process's. A process is born with one reference for the tables, dropped
+ * by who reaps it.
  */
 #include "proc/task.h"
 
@@ -25,7 +27,8 @@
 spinlock_t proc_tree_lock = SPINLOCK_INIT;
 struct process *init_process;
 
-/* Owns kernel threads, so that code that asks current->process finds one. Made by the first kthread_start. */
+/* Owns kernel threads, so that code that asks current->process finds one. Made by the first
+ * kthread_start. */
 struct process *kernel_process;
 
 static size_t xstate_pages(void)
@@ -161,7 +164,7 @@ struct mm *process_mm_get(struct process *p)
     struct thread *t;
     struct mm *mm = NULL;
     spin_lock(&proc_tree_lock);
-    list_for_each(t, &p->threads, process_link)
+    list_for_each (t, &p->threads, process_link)
         if (t->mm) {
             mm = t->home_mm ? t->home_mm : t->mm;
             mm_get(mm);
@@ -176,7 +179,7 @@ struct files *process_files_get(struct process *p)
     struct thread *t;
     struct files *files = NULL;
     spin_lock(&proc_tree_lock);
-    list_for_each(t, &p->threads, process_link)
+    list_for_each (t, &p->threads, process_link)
         if (t->files) {
             files = t->files;
             files_get(files);
@@ -200,7 +203,8 @@ struct cred *thread_cred_get(struct thread *t)
 
 static spinlock_t cpu_times_lock = SPINLOCK_INIT; /* the innermost lock */
 
-/* The division into two parts is a sample that later ticks correct. Neither part may go back for that, so the other one waits for it. */
+/* The division into two parts is a sample that later ticks correct. Neither part may go back for
+ * that, so the other one waits for it. */
 static void never_back(struct cpu_times *shown, uint64_t *utime_ns, uint64_t *stime_ns)
 {
     uint64_t sum = *utime_ns + *stime_ns;
@@ -214,10 +218,12 @@ static void never_back(struct cpu_times *shown, uint64_t *utime_ns, uint64_t *st
     spin_unlock(&cpu_times_lock);
 }
 
-/* The run time is exact. What part of it the kernel had is what part of the ticks met it: a system call then pays nothing. */
+/* The run time is exact. What part of it the kernel had is what part of the ticks met it: a system
+ * call then pays nothing. */
 static void sampled_times(const struct thread *t, uint64_t *utime_ns, uint64_t *stime_ns)
 {
-    uint64_t run = READ_ONCE(t->run_ns), kernel = READ_ONCE(t->kernel_ticks), all = kernel + READ_ONCE(t->user_ticks);
+    uint64_t run = READ_ONCE(t->run_ns), kernel = READ_ONCE(t->kernel_ticks),
+             all = kernel + READ_ONCE(t->user_ticks);
     /* A running thread's last stretch is not yet in its sums. */
     ktime_t since = READ_ONCE(t->acct_since);
     const struct cpu *c = &cpus[READ_ONCE(t->cpu)];
@@ -247,7 +253,7 @@ void process_cpu_times(struct process *p, uint64_t *utime_ns, uint64_t *stime_ns
     struct thread *t;
     struct sighand *s = process_sighand_lock(p);
     uint64_t user = p->utime_ns, system = p->stime_ns;
-    list_for_each(t, &p->threads, process_link) {
+    list_for_each (t, &p->threads, process_link) {
         uint64_t u, k;
         if (t->exiting && t->state == THREAD_DEAD)
             continue; /* a dead leader: already in the sums */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait4 and waitid. A waiter sleeps on its process's child_wait, which is woken when a child ends, stops or goes on, and looks
- * through the children under proc_tree_lock. What a child has to report is taken in that look, so that two waiting
- * threads never get the same report.
+ * wait4 and waitid. A waiter sleeps on its process's child_wait, which is woken when a child ends,
+ * stops or goes on, and looks through the children under proc_tree_lock. What a child has to report
+ * is taken in that look, so that two waiting threads never get the same report.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -12,12 +12,20 @@
 #include "proc/rusage.h"
 #include "proc/signal_internal.h"
 
-enum { WNOHANG_K = 1, WSTOPPED_K = 2, WEXITED_K = 4, WCONTINUED_K = 8, WNOWAIT_K = 0x01000000, WNOTHREAD_K = 0x20000000, WALL_K = 0x40000000 };
+enum {
+    WNOHANG_K = 1,
+    WSTOPPED_K = 2,
+    WEXITED_K = 4,
+    WCONTINUED_K = 8,
+    WNOWAIT_K = 0x01000000,
+    WNOTHREAD_K = 0x20000000,
+    WALL_K = 0x40000000
+};
 #define WCLONE_K 0x80000000u
 enum { P_ALL_K = 0, P_PID_K = 1, P_PGID_K = 2, P_PIDFD_K = 3 };
 
 struct wait_request {
-    int type;     /* P_ALL_K, P_PID_K or P_PGID_K */
+    int type; /* P_ALL_K, P_PID_K or P_PGID_K */
     kpid_t id;
     uint32_t options;
     bool want_rusage;
@@ -61,7 +69,8 @@ static bool report(struct wait_request *r, struct process *p)
         if (!(r->options & WEXITED_K))
             return false;
         int sig = p->exit_code & 0x7f;
-        answer(r, p, sig ? p->exit_code & 0x80 ? CLD_DUMPED_K : CLD_KILLED_K : CLD_EXITED_K, p->exit_code);
+        answer(r, p, sig ? p->exit_code & 0x80 ? CLD_DUMPED_K : CLD_KILLED_K : CLD_EXITED_K,
+               p->exit_code);
         if (!keep) {
             rusage_add_to_parent(current->process, p);
             process_unlink(p);
@@ -99,7 +108,7 @@ static int look(struct wait_request *r)
         if (p && p->parent == me && eligible(r, p))
             result = report(r, p);
     } else {
-        list_for_each(p, &me->children, sibling) {
+        list_for_each (p, &me->children, sibling) {
             if (!eligible(r, p))
                 continue;
             result = report(r, p);
@@ -123,7 +132,8 @@ static int64_t do_wait(struct wait_request *r)
 {
     int found = look(r), waited;
     if (found == 0 && !(r->options & WNOHANG_K)) {
-        WAIT_EVENT(&current->process->child_wait, (found = look(r)) != 0, WAIT_INTERRUPTIBLE, KTIME_NEVER, waited);
+        WAIT_EVENT(&current->process->child_wait, (found = look(r)) != 0, WAIT_INTERRUPTIBLE,
+                   KTIME_NEVER, waited);
         if (found == 0)
             return waited;
     }
@@ -134,7 +144,8 @@ int64_t sys_wait4(int pid, uaddr_t status_addr, uint32_t options, uaddr_t usage_
 {
     struct wait_request r;
     memset(&r, 0, sizeof(r));
-    if (options & ~(uint32_t)(WNOHANG_K | WSTOPPED_K | WCONTINUED_K | WNOTHREAD_K | WALL_K | WCLONE_K))
+    if (options &
+        ~(uint32_t)(WNOHANG_K | WSTOPPED_K | WCONTINUED_K | WNOTHREAD_K | WALL_K | WCLONE_K))
         return -EINVAL;
     if (pid == INT_MIN)
         return -ESRCH;

@@ -30,14 +30,15 @@ void wait_queue_remove(struct wait_queue *q, struct waiter *w)
 
 void wait_queue_wake(struct wait_queue *q, uint32_t key, int nr_exclusive)
 {
-    /* A waiter queues itself before it tests its condition, and the condition was changed before this call: when the
-     * list reads empty here, the waiter will see the change. The fence orders that change and the read. */
+    /* A waiter queues itself before it tests its condition, and the condition was changed before
+     * this call: when the list reads empty here, the waiter will see the change. The fence orders
+     * that change and the read. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (READ_ONCE(q->waiters.next) == &q->waiters)
         return;
     spin_lock(&q->lock);
     struct waiter *w, *tmp;
-    list_for_each_safe(w, tmp, &q->waiters, link) {
+    list_for_each_safe (w, tmp, &q->waiters, link) {
         bool exclusive = w->exclusive;
         if (w->wake(w, key) && exclusive && --nr_exclusive == 0)
             break;
@@ -62,7 +63,9 @@ void wait_prepare(struct wait_queue *q, struct waiter *w, int flags)
 
 int wait_sleep(int flags, ktime_t deadline)
 {
-    if ((flags & WAIT_INTERRUPTIBLE) ? signal_pending() : (flags & WAIT_KILLABLE) ? signal_pending_fatal() : false) {
+    if ((flags & WAIT_INTERRUPTIBLE) ? signal_pending()
+        : (flags & WAIT_KILLABLE)    ? signal_pending_fatal()
+                                     : false) {
         __atomic_store_n(&current->state, THREAD_RUNNABLE, __ATOMIC_RELEASE);
         return -ERESTARTSYS;
     }
@@ -91,7 +94,8 @@ void mutex_init(struct mutex *m)
 bool mutex_trylock(struct mutex *m)
 {
     struct thread *none = NULL;
-    return __atomic_compare_exchange_n(&m->owner, &none, current, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&m->owner, &none, current, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 void mutex_lock(struct mutex *m)

@@ -2,17 +2,18 @@
 /*
  * Wait queues: how threads sleep until something happens, and how poll and epoll learn of it.
  *
- * A waiter is linked into a queue with a wake function. The default one makes its thread runnable. Exclusive
- * waiters stand at the tail, and a wake-up stops after waking `nr_exclusive` of them.
+ * A waiter is linked into a queue with a wake function. The default one makes its thread runnable.
+ * Exclusive waiters stand at the tail, and a wake-up stops after waking `nr_exclusive` of them.
  *
  * Sleeping without a lost wake-up:
  *
  *     WAIT_EVENT(&q, condition, flags, deadline, result)
  *
- * evaluates condition after the waiter is queued and the thread's state is set, so a wake-up between test and
- * schedule() leaves the thread runnable.
+ * evaluates condition after the waiter is queued and the thread's state is set, so a wake-up
+ * between test and schedule() leaves the thread runnable.
  *
- * Lock order: object lock -> wait_queue.lock -> run queue lock. A wake function is called with the queue's lock held.
+ * Lock order: object lock -> wait_queue.lock -> run queue lock. A wake function is called with the
+ * queue's lock held.
  */
 #ifndef CELLA_KERNEL_PROC_WAIT_QUEUE_H
 #define CELLA_KERNEL_PROC_WAIT_QUEUE_H
@@ -30,13 +31,16 @@ struct wait_queue {
 struct waiter {
     struct list link;
     struct thread *thread;
-    /* Called under the queue's lock; key is the poll event mask (0: unspecified, all). Returns true when it woke
-     * somebody (counts against nr_exclusive). */
+    /* Called under the queue's lock; key is the poll event mask (0: unspecified, all). Returns true
+     * when it woke somebody (counts against nr_exclusive). */
     bool (*wake)(struct waiter *w, uint32_t key);
     bool exclusive;
 };
 
-#define WAIT_QUEUE_INIT(q) {SPINLOCK_INIT, LIST_INIT((q).waiters)}
+#define WAIT_QUEUE_INIT(q)                                                                         \
+    {                                                                                              \
+        SPINLOCK_INIT, LIST_INIT((q).waiters)                                                      \
+    }
 
 static inline void wait_queue_init(struct wait_queue *q)
 {
@@ -67,12 +71,14 @@ enum {
     WAIT_EXCLUSIVE = 4,
 };
 
-/* The pieces of WAIT_EVENT. prepare: queue and set the state. sleep: 0 to test again, -ETIMEDOUT, or -ERESTARTSYS. */
+/* The pieces of WAIT_EVENT. prepare: queue and set the state. sleep: 0 to test again, -ETIMEDOUT,
+ * or -ERESTARTSYS. */
 void wait_prepare(struct wait_queue *q, struct waiter *w, int flags);
 int wait_sleep(int flags, ktime_t deadline);
 void wait_finish(struct wait_queue *q, struct waiter *w);
 
-/* result: 0 when cond holds, -ETIMEDOUT (deadline in CLOCK_MONOTONIC ns; KTIME_NEVER), or -ERESTARTSYS. */
+/* result: 0 when cond holds, -ETIMEDOUT (deadline in CLOCK_MONOTONIC ns; KTIME_NEVER), or
+ * -ERESTARTSYS. */
 #define WAIT_EVENT(q, cond, flags, deadline, result)                                               \
     do {                                                                                           \
         struct waiter _w;                                                                          \

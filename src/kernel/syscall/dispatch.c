@@ -47,14 +47,17 @@ void kernel_syscall(struct regs *regs, bool trapped)
     regs->rax = (uint64_t)r;
 }
 
-/* 1 when the registers must be loaded in full; 0 when the fast way out (which destroys rcx) will do. */
+/* 1 when the registers must be loaded in full; 0 when the fast way out (which destroys rcx) will
+ * do. */
 int arch_exit_work(struct regs *regs)
 {
     struct thread *t = current;
     for (;;) {
-        bool restart = regs->orig_rax != REGS_NO_SYSCALL && (int64_t)regs->rax <= -ERESTARTSYS && (int64_t)regs->rax >= -ERESTART_RESTARTBLOCK;
+        bool restart = regs->orig_rax != REGS_NO_SYSCALL && (int64_t)regs->rax <= -ERESTARTSYS &&
+                       (int64_t)regs->rax >= -ERESTART_RESTARTBLOCK;
         if (unlikely(READ_ONCE(t->exit_work) || restart)) {
-            if (READ_ONCE(t->signal_pending) || READ_ONCE(t->exit_requested) || READ_ONCE(t->restore_blocked) || restart)
+            if (READ_ONCE(t->signal_pending) || READ_ONCE(t->exit_requested) ||
+                READ_ONCE(t->restore_blocked) || restart)
                 signal_deliver(regs);
             else
                 rseq_resume(regs);
@@ -74,7 +77,8 @@ int arch_exit_work(struct regs *regs)
     }
 }
 
-/* si_code of a floating-point exception, from the unmasked bits of the status words (Intel SDM vol. 1, 8.3.3 and 11.6.6). */
+/* si_code of a floating-point exception, from the unmasked bits of the status words (Intel SDM vol.
+ * 1, 8.3.3 and 11.6.6). */
 static int fpe_code(bool sse)
 {
     uint32_t status, mask;
@@ -87,7 +91,9 @@ static int fpe_code(bool sse)
         status = sw;
         mask = cw;
     }
-    static const uint8_t code[6] = {FPE_FLTINV_K, 5 /* denormal: FPE_FLTUND */, 3 /* FPE_FLTDIV */, 4 /* FPE_FLTOVF */, 5 /* FPE_FLTUND */, 6 /* FPE_FLTRES */};
+    static const uint8_t code[6] = {FPE_FLTINV_K,       5 /* denormal: FPE_FLTUND */,
+                                    3 /* FPE_FLTDIV */, 4 /* FPE_FLTOVF */,
+                                    5 /* FPE_FLTUND */, 6 /* FPE_FLTRES */};
     for (int i = 0; i < 6; i++)
         if ((status & ~mask) >> i & 1)
             return code[i];
@@ -98,31 +104,20 @@ void kernel_fault(struct regs *regs, const struct hal_fault *fault)
 {
     signal_note_fault(fault);
     if (unlikely(syscall_trace))
-        printk("[%d] trap %u error %x address %lx rip %lx rsp %lx", current->tid, fault->trap_nr, fault->error_code, fault->address, regs->rip, regs->rsp);
+        printk("[%d] trap %u error %x address %lx rip %lx rsp %lx", current->tid, fault->trap_nr,
+               fault->error_code, fault->address, regs->rip, regs->rsp);
     switch (fault->trap_nr) {
-    case 14:
-        mm_handle_user_fault(regs, fault);
-        break;
-    case 0:
-        signal_force_fault(SIGFPE, FPE_INTDIV_K, regs->rip);
-        break;
-    case 1:
-        signal_force_fault(SIGTRAP, TRAP_TRACE_K, regs->rip);
-        break;
+    case 14: mm_handle_user_fault(regs, fault); break;
+    case 0: signal_force_fault(SIGFPE, FPE_INTDIV_K, regs->rip); break;
+    case 1: signal_force_fault(SIGTRAP, TRAP_TRACE_K, regs->rip); break;
     case 3:
         if (!text_view_breakpoint(regs))
             signal_force_fault(SIGTRAP, SI_KERNEL_K, 0);
         break;
-    case 6:
-        signal_force_fault(SIGILL, ILL_ILLOPN_K, regs->rip);
-        break;
+    case 6: signal_force_fault(SIGILL, ILL_ILLOPN_K, regs->rip); break;
     case 16:
-    case 19:
-        signal_force_fault(SIGFPE, fpe_code(fault->trap_nr == 19), regs->rip);
-        break;
-    case 17:
-        signal_force_fault(SIGBUS, BUS_ADRALN_K, fault->address);
-        break;
+    case 19: signal_force_fault(SIGFPE, fpe_code(fault->trap_nr == 19), regs->rip); break;
+    case 17: signal_force_fault(SIGBUS, BUS_ADRALN_K, fault->address); break;
     default: /* 13 general protection, 12 stack, 11 not present, 4, 5 */
         signal_force_fault(SIGSEGV, SI_KERNEL_K, 0);
         break;

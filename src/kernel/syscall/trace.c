@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --trace: a line for each system call, as strace prints it, with what the table knows of the arguments. */
+/* --trace: a line for each system call, as strace prints it, with what the table knows of the
+ * arguments. */
 #include "arch/x86_64/regs.h"
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -57,7 +58,8 @@ void syscall_trace_enter(const struct regs *regs)
 
 void syscall_trace_exit(uint64_t nr, int64_t result)
 {
-    const char *name = nr < NR_SYSCALLS && syscall_table[nr].name ? syscall_table[nr].name : "syscall";
+    const char *name =
+        nr < NR_SYSCALLS && syscall_table[nr].name ? syscall_table[nr].name : "syscall";
     if (result < 0 && result >= -MAX_ERRNO)
         printk("[%d] %s = -%d", current->tid, name, (int)-result);
     else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock. Parameters come from the host at boot and are taken over again from ticks; a new set never makes monotonic time
- * go back, nor run faster or slower than the old one by more than MAX_SLEW_PPM.
+ * The clock. Parameters come from the host at boot and are taken over again from ticks; a new set
+ * never makes monotonic time go back, nor run faster or slower than the old one by more than
+ * MAX_SLEW_PPM.
  */
 #include "arch/x86_64/cpu.h"
 #include "base/errno.h"
@@ -94,7 +95,8 @@ void time_update(void)
     hal_clock_read(&c);
     uint64_t tsc = rdtsc();
     last_update = now;
-    bool changed = c.tsc_base != old.tsc_base || c.mult != old.mult || c.real_offset_ns != old.real_offset_ns;
+    bool changed =
+        c.tsc_base != old.tsc_base || c.mult != old.mult || c.real_offset_ns != old.real_offset_ns;
     if (changed && rate_close(&c, &old) && c.tsc_base <= tsc) {
         ktime_t was = old.mono_base_ns + scale(tsc - old.tsc_base, old.mult, old.shift);
         /* Same instant, new rate: continues where the old one stands, so time cannot go back. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clocks as system calls: reading, resolution, sleeping. Source: clock_gettime(2), clock_nanosleep(2).
+ * Clocks as system calls: reading, resolution, sleeping. Source: clock_gettime(2),
+ * clock_nanosleep(2).
  *
- * Monotonic time comes from the TSC; the wall clock is the host's word and cannot be set from inside (EPERM, as without CAP_SYS_TIME).
- * CPU-time clocks of other processes and threads are numbers made from a pid: ~pid << 3 | 4 for a thread | kind.
+ * Monotonic time comes from the TSC; the wall clock is the host's word and cannot be set from
+ * inside (EPERM, as without CAP_SYS_TIME). CPU-time clocks of other processes and threads are
+ * numbers made from a pid: ~pid << 3 | 4 for a thread | kind.
  */
 #include "base/errno.h"
 #include "base/string.h"
@@ -12,18 +14,26 @@
 #include "time/process_timers.h"
 
 /* Kinds of CPU clocks, the low two bits. */
-enum { CPUCLOCK_PROF = 0, CPUCLOCK_VIRT = 1, CPUCLOCK_SCHED = 2, CPUCLOCK_KIND_MASK = 3, CPUCLOCK_PER_THREAD = 4 };
+enum {
+    CPUCLOCK_PROF = 0,
+    CPUCLOCK_VIRT = 1,
+    CPUCLOCK_SCHED = 2,
+    CPUCLOCK_KIND_MASK = 3,
+    CPUCLOCK_PER_THREAD = 4
+};
 
 #define COARSE_RES_NS 4000000
 
 bool clock_is_real(int clock)
 {
-    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+           clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
 }
 
 bool clock_is_mono(int clock)
 {
-    return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME ||
+    return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
+           clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME ||
            clock == CLOCK_BOOTTIME_ALARM;
 }
 
@@ -153,7 +163,8 @@ int64_t sys_gettimeofday(uaddr_t tv_addr, uaddr_t tz_addr)
 {
     if (tv_addr) {
         uint64_t ns = time_real_ns();
-        struct k_timeval tv = {(int64_t)(ns / NSEC_PER_SEC), (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+        struct k_timeval tv = {(int64_t)(ns / NSEC_PER_SEC),
+                               (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
         if (put_user(tv, tv_addr))
             return -EFAULT;
     }
@@ -228,8 +239,8 @@ static int64_t sleep_relative(uint64_t ns, uaddr_t remaining)
     return -ERESTART_RESTARTBLOCK;
 }
 
-/* CPU time passes at most nr_cpus times as fast as real time, so a sleep of the rest divided by that never oversleeps by much; it
- * is repeated until the time is reached. */
+/* CPU time passes at most nr_cpus times as fast as real time, so a sleep of the rest divided by
+ * that never oversleeps by much; it is repeated until the time is reached. */
 static int64_t sleep_cpu_time(int clock, uint64_t ns, bool absolute, uaddr_t remaining)
 {
     struct cpu_clock c;
@@ -249,7 +260,8 @@ static int64_t sleep_cpu_time(int clock, uint64_t ns, bool absolute, uaddr_t rem
         if (sleep_until(ktime_add(time_mono_ns(), step))) {
             result = absolute ? -ERESTARTNOHAND : -EINTR;
             now = cpu_clock_read(&c);
-            if (!absolute && remaining && put_user(ns_to_timespec(target > now ? target - now : 0), remaining))
+            if (!absolute && remaining &&
+                put_user(ns_to_timespec(target > now ? target - now : 0), remaining))
                 result = -EFAULT;
             break;
         }
@@ -262,8 +274,9 @@ int64_t sys_clock_nanosleep(int clock, int flags, uaddr_t request, uaddr_t remai
 {
     struct k_timespec ts;
     bool absolute = flags & TIMER_ABSTIME;
-    bool sleepable = clock == CLOCK_REALTIME || clock == CLOCK_TAI || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME ||
-                     clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM;
+    bool sleepable = clock == CLOCK_REALTIME || clock == CLOCK_TAI || clock == CLOCK_MONOTONIC ||
+                     clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME_ALARM ||
+                     clock == CLOCK_BOOTTIME_ALARM;
     if (!sleepable && !clock_is_cpu(clock))
         return clock_is_real(clock) || clock_is_mono(clock) ? -EOPNOTSUPP : -EINVAL;
     if (get_user(ts, request))

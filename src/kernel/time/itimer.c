@@ -2,9 +2,10 @@
 /*
  * Interval timers (setitimer, alarm) and RLIMIT_CPU.
  *
- * ITIMER_REAL runs on a kernel timer. A periodic one is started again when its SIGALRM is taken, not when it expires, so that a
- * short period costs nothing while nobody looks; periods that went by meanwhile are skipped, as on Linux. The other two are compared with
- * the process's CPU time at ticks (itimer_tick).
+ * ITIMER_REAL runs on a kernel timer. A periodic one is started again when its SIGALRM is taken,
+ * not when it expires, so that a short period costs nothing while nobody looks; periods that went
+ * by meanwhile are skipped, as on Linux. The other two are compared with the process's CPU time at
+ * ticks (itimer_tick).
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -54,7 +55,8 @@ struct process_timers *process_timers_get(struct process *p)
     ktimer_init(&pt->real, real_expired);
     list_init(&pt->posix);
     struct process_timers *none = NULL;
-    if (!__atomic_compare_exchange_n(&p->timers, &none, pt, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(&p->timers, &none, pt, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
         kfree(pt); /* another thread was faster */
         return none;
     }
@@ -78,7 +80,8 @@ void process_timers_release(struct process *p)
 
 /* ---- CPU time ---- */
 
-/* One second of CPU time beyond the soft limit: SIGXCPU, again each second; at the hard one SIGKILL. */
+/* One second of CPU time beyond the soft limit: SIGXCPU, again each second; at the hard one
+ * SIGKILL. */
 static void check_cpu_limit(struct process *p, uint64_t total_ns)
 {
     uint64_t seconds = total_ns / NSEC_PER_SEC;
@@ -154,7 +157,8 @@ static uint64_t timeval_to_ns(const struct k_timeval *t)
 
 static struct k_timeval ns_to_timeval(uint64_t ns)
 {
-    return (struct k_timeval){(int64_t)(ns / NSEC_PER_SEC), (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+    return (struct k_timeval){(int64_t)(ns / NSEC_PER_SEC),
+                              (int64_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 }
 
 /* The time that a CPU timer counts, now. */
@@ -195,7 +199,8 @@ static void read_itimer(struct process *p, int which, uint64_t *value_ns, uint64
 }
 
 /* value 0 disarms. Returns the old setting. 0 or -ENOMEM. */
-static int set_itimer(struct process *p, int which, uint64_t value_ns, uint64_t interval_ns, uint64_t *old_value_ns, uint64_t *old_interval_ns)
+static int set_itimer(struct process *p, int which, uint64_t value_ns, uint64_t interval_ns,
+                      uint64_t *old_value_ns, uint64_t *old_interval_ns)
 {
     read_itimer(p, which, old_value_ns, old_interval_ns);
     struct process_timers *pt = p->timers;
@@ -245,7 +250,8 @@ int64_t sys_setitimer(int which, uaddr_t new_addr, uaddr_t old_addr)
         return -EINVAL;
     if (which < ITIMER_REAL_K || which > ITIMER_PROF_K)
         return -EINVAL;
-    int err = set_itimer(current->process, which, timeval_to_ns(&it.value), timeval_to_ns(&it.interval), &old_value, &old_interval);
+    int err = set_itimer(current->process, which, timeval_to_ns(&it.value),
+                         timeval_to_ns(&it.interval), &old_value, &old_interval);
     if (err)
         return err;
     if (old_addr) {
@@ -258,7 +264,8 @@ int64_t sys_setitimer(int which, uaddr_t new_addr, uaddr_t old_addr)
 int64_t sys_alarm(uint32_t seconds)
 {
     uint64_t old, unused;
-    if (set_itimer(current->process, ITIMER_REAL_K, (uint64_t)seconds * NSEC_PER_SEC, 0, &old, &unused))
+    if (set_itimer(current->process, ITIMER_REAL_K, (uint64_t)seconds * NSEC_PER_SEC, 0, &old,
+                   &unused))
         return 0;
     /* Rounded, but a rest is never reported as none. */
     uint64_t left = old / NSEC_PER_SEC, part = old % NSEC_PER_SEC;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POSIX timers. Each has a queue entry of its own for its signal, so that sending never fails and a signal that is still pending is
- * not sent twice: expirations meanwhile are overruns. A periodic timer is started again when its signal is taken
- * (posix_timer_dequeued), which is also when the overruns are counted; si_sys_private tells which arming a signal belongs to.
+ * POSIX timers. Each has a queue entry of its own for its signal, so that sending never fails and a
+ * signal that is still pending is not sent twice: expirations meanwhile are overruns. A periodic
+ * timer is started again when its signal is taken (posix_timer_dequeued), which is also when the
+ * overruns are counted; si_sys_private tells which arming a signal belongs to.
  *
- * Times: clocks of real time are kept as CLOCK_MONOTONIC, those of CPU time in that clock's own nanoseconds and looked at from ticks.
- * Lock: process_timers.lock.
+ * Times: clocks of real time are kept as CLOCK_MONOTONIC, those of CPU time in that clock's own
+ * nanoseconds and looked at from ticks. Lock: process_timers.lock.
  */
 #include "base/errno.h"
 #include "base/kmalloc.h"
@@ -105,7 +106,7 @@ static void timer_expired(struct ktimer *kt)
 void posix_cpu_timers_check(struct process_timers *pt)
 {
     struct posix_timer *t;
-    list_for_each(t, &pt->posix, link)
+    list_for_each (t, &pt->posix, link)
         if (t->is_cpu && t->armed) {
             uint64_t now = timer_now(t);
             if (t->expires <= now)
@@ -116,7 +117,7 @@ void posix_cpu_timers_check(struct process_timers *pt)
 static struct posix_timer *timer_find(struct process_timers *pt, int id)
 {
     struct posix_timer *t;
-    list_for_each(t, &pt->posix, link)
+    list_for_each (t, &pt->posix, link)
         if (t->id == id)
             return t;
     return NULL;
@@ -176,7 +177,8 @@ void posix_timers_delete_all(struct process *p)
         return;
     for (;;) {
         spin_lock(&pt->lock);
-        struct posix_timer *t = list_empty(&pt->posix) ? NULL : list_first(&pt->posix, struct posix_timer, link);
+        struct posix_timer *t =
+            list_empty(&pt->posix) ? NULL : list_first(&pt->posix, struct posix_timer, link);
         if (t) {
             list_del(&t->link);
             timer_disarm(t);
@@ -188,7 +190,8 @@ void posix_timers_delete_all(struct process *p)
     }
 }
 
-/* Fills the clock of t. CPU clocks: only those of the own process; there is nobody who would look at another's. */
+/* Fills the clock of t. CPU clocks: only those of the own process; there is nobody who would look
+ * at another's. */
 static int timer_set_clock(struct posix_timer *t, int clock)
 {
     t->clock = clock;
@@ -197,12 +200,14 @@ static int timer_set_clock(struct posix_timer *t, int clock)
         if (err)
             return err;
         t->is_cpu = true;
-        const struct process *owner = t->cpu_clock.process ? t->cpu_clock.process : t->cpu_clock.thread->process;
+        const struct process *owner =
+            t->cpu_clock.process ? t->cpu_clock.process : t->cpu_clock.thread->process;
         return owner == current->process ? 0 : -EINVAL;
     }
     if (clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM)
         return capable(CAP_WAKE_ALARM) ? 0 : -EPERM;
-    if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
+    if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
+        clock == CLOCK_MONOTONIC_COARSE)
         return -EOPNOTSUPP; /* clocks to read only */
     return clock_is_real(clock) || clock_is_mono(clock) ? 0 : -EINVAL;
 }
@@ -212,7 +217,8 @@ static int timer_set_event(struct posix_timer *t, const struct k_sigevent *ev)
     t->notify = ev->notify;
     if (ev->notify == SIGEV_NONE)
         return 0;
-    if (ev->notify != SIGEV_SIGNAL && ev->notify != SIGEV_THREAD && ev->notify != (SIGEV_SIGNAL | SIGEV_THREAD_ID))
+    if (ev->notify != SIGEV_SIGNAL && ev->notify != SIGEV_THREAD &&
+        ev->notify != (SIGEV_SIGNAL | SIGEV_THREAD_ID))
         return -EINVAL;
     if (ev->signo < 1 || ev->signo > NSIG_K)
         return -EINVAL;
@@ -353,7 +359,8 @@ int64_t sys_timer_settime(int id, int flags, uaddr_t new_addr, uaddr_t old_addr)
     t->signal_out = false;
     t->interval_ns = value ? timespec_to_ns(&new.interval) : 0;
     if (value)
-        timer_arm(t, flags & TIMER_ABSTIME ? absolute_expiry(t, value) : ktime_add(timer_now(t), value));
+        timer_arm(t, flags & TIMER_ABSTIME ? absolute_expiry(t, value)
+                                           : ktime_add(timer_now(t), value));
     spin_unlock(&pt->lock);
     return old_addr ? put_user(old, old_addr) : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clocks and kernel timers. Monotonic time comes from the TSC and never goes back; the wall clock is the host's word.
+ * Clocks and kernel timers. Monotonic time comes from the TSC and never goes back; the wall clock
+ * is the host's word.
  */
 #ifndef CELLA_KERNEL_TIME_TIME_H
 #define CELLA_KERNEL_TIME_TIME_H
@@ -46,12 +47,12 @@ static inline ktime_t ktime_add(ktime_t a, uint64_t delta)
 {
     return a > KTIME_NEVER - delta ? KTIME_NEVER : a + delta;
 }
-/* Reads a relative timeout from the workload and returns the absolute CLOCK_MONOTONIC deadline: 0 with *deadline set
- * (KTIME_NEVER when addr is 0), -EFAULT, -EINVAL. */
+/* Reads a relative timeout from the workload and returns the absolute CLOCK_MONOTONIC deadline: 0
+ * with *deadline set (KTIME_NEVER when addr is 0), -EFAULT, -EINVAL. */
 int time_deadline_from_user(uaddr_t addr, ktime_t *deadline);
 
-/* A one-shot kernel timer on CLOCK_MONOTONIC. fn runs in kernel context on any CPU, under no lock of the timer
- * code, must not sleep; it may re-arm the timer. */
+/* A one-shot kernel timer on CLOCK_MONOTONIC. fn runs in kernel context on any CPU, under no lock
+ * of the timer code, must not sleep; it may re-arm the timer. */
 struct ktimer {
     struct rb_node rb;
     ktime_t expires;
@@ -61,7 +62,8 @@ struct ktimer {
 
 void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *));
 void ktimer_start(struct ktimer *t, ktime_t expires); /* (re-)arms */
-/* Disarms; when it returns fn is not running and will not. Not callable from fn. True when it was armed. */
+/* Disarms; when it returns fn is not running and will not. Not callable from fn. True when it was
+ * armed. */
 bool ktimer_cancel(struct ktimer *t);
 /* Runs what is due; returns the next expiry, or KTIME_NEVER. Called by the scheduler. */
 ktime_t ktimers_run(void);

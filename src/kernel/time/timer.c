@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel timers: one red-black tree by expiry for the keep, guarded by timer_lock. The scheduler runs what is due from schedule(), from ticks and from
- * the idle loop (ktimers_run) and bounds an idle CPU's sleep by the first expiry (sched_timer_hint).
+ * Kernel timers: one red-black tree by expiry for the keep, guarded by timer_lock. The scheduler
+ * runs what is due from schedule(), from ticks and from the idle loop (ktimers_run) and bounds an
+ * idle CPU's sleep by the first expiry (sched_timer_hint).
  */
 #include "arch/x86_64/cpu.h"
 #include "base/spinlock.h"
@@ -23,7 +24,8 @@ static void insert(struct ktimer *t)
     struct rb_node **link = &timers.node, *parent = NULL;
     while (*link) {
         parent = *link;
-        link = t->expires < rb_entry(parent, struct ktimer, rb)->expires ? &parent->left : &parent->right;
+        link = t->expires < rb_entry(parent, struct ktimer, rb)->expires ? &parent->left
+                                                                         : &parent->right;
     }
     rb_link(&t->rb, parent, link);
     rb_insert_fixup(&timers, &t->rb);

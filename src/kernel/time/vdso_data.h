@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clock parameters as the vDSO and the kernel read them: one page of the kernel's window at VDSO_DATA_ADDR, readable by the workload (same
- * privilege level). A sequence lock: `seq` is odd while the kernel writes.
+ * Clock parameters as the vDSO and the kernel read them: one page of the kernel's window at
+ * VDSO_DATA_ADDR, readable by the workload (same privilege level). A sequence lock: `seq` is odd
+ * while the kernel writes.
  *
- *     ns = mono_base_ns + ((tsc - tsc_base) * mult >> shift)          CLOCK_MONOTONIC, BOOTTIME, MONOTONIC_RAW
- *     ns + real_offset_ns                                             CLOCK_REALTIME
+ *     ns = mono_base_ns + ((tsc - tsc_base) * mult >> shift)          CLOCK_MONOTONIC, BOOTTIME,
+ * MONOTONIC_RAW ns + real_offset_ns                                             CLOCK_REALTIME
  */
 #ifndef CELLA_KERNEL_TIME_VDSO_DATA_H
 #define CELLA_KERNEL_TIME_VDSO_DATA_H

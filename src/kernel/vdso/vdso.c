@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vDSO: clock calls and getcpu without entering the kernel. A shared object of its own that every program finds through
- * AT_SYSINFO_EHDR; it runs as the workload and reads the kernel's clock page (time/vdso_data.h) at its fixed address, and the CPU's number
- * where GS points. What it cannot answer becomes a system call.
+ * The vDSO: clock calls and getcpu without entering the kernel. A shared object of its own that
+ * every program finds through AT_SYSINFO_EHDR; it runs as the workload and reads the kernel's clock
+ * page (time/vdso_data.h) at its fixed address, and the CPU's number where GS points. What it
+ * cannot answer becomes a system call.
  *
  * Built alone: -shared -fPIC -nostdlib -mgeneral-regs-only -T vdso.lds.
  */
@@ -19,8 +20,14 @@ struct vdso_timezone {
     int32_t minuteswest, dsttime;
 };
 
-enum { CLOCK_REALTIME_K = 0, CLOCK_MONOTONIC_K = 1, CLOCK_MONOTONIC_RAW_K = 4, CLOCK_REALTIME_COARSE_K = 5, CLOCK_MONOTONIC_COARSE_K = 6,
-       CLOCK_BOOTTIME_K = 7 };
+enum {
+    CLOCK_REALTIME_K = 0,
+    CLOCK_MONOTONIC_K = 1,
+    CLOCK_MONOTONIC_RAW_K = 4,
+    CLOCK_REALTIME_COARSE_K = 5,
+    CLOCK_MONOTONIC_COARSE_K = 6,
+    CLOCK_BOOTTIME_K = 7
+};
 enum { NR_CLOCK_GETTIME = 228, NR_CLOCK_GETRES = 229 };
 
 int __vdso_clock_gettime(int clock, struct vdso_timespec *ts);
@@ -32,7 +39,10 @@ long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused);
 static int system_call(int nr, int clock, void *p)
 {
     int64_t r;
-    __asm__ volatile("syscall" : "=a"(r) : "a"((int64_t)nr), "D"((int64_t)clock), "S"(p) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(r)
+                     : "a"((int64_t)nr), "D"((int64_t)clock), "S"(p)
+                     : "rcx", "r11", "memory");
     return (int)r;
 }
 
@@ -72,17 +82,12 @@ int __vdso_clock_gettime(int clock, struct vdso_timespec *ts)
     uint64_t ns, offset;
     switch (clock) {
     case CLOCK_REALTIME_K:
-    case CLOCK_REALTIME_COARSE_K:
-        ns = real_ns();
-        break;
+    case CLOCK_REALTIME_COARSE_K: ns = real_ns(); break;
     case CLOCK_MONOTONIC_K:
     case CLOCK_MONOTONIC_RAW_K:
     case CLOCK_MONOTONIC_COARSE_K:
-    case CLOCK_BOOTTIME_K:
-        ns = read_clock(&offset);
-        break;
-    default:
-        return system_call(NR_CLOCK_GETTIME, clock, ts);
+    case CLOCK_BOOTTIME_K: ns = read_clock(&offset); break;
+    default: return system_call(NR_CLOCK_GETTIME, clock, ts);
     }
     ts->sec = (int64_t)(ns / NSEC_PER_SEC);
     ts->nsec = (int64_t)(ns % NSEC_PER_SEC);
@@ -121,8 +126,7 @@ int __vdso_clock_getres(int clock, struct vdso_timespec *res)
             res->nsec = 1;
         }
         return 0;
-    default:
-        return system_call(NR_CLOCK_GETRES, clock, res);
+    default: return system_call(NR_CLOCK_GETRES, clock, res);
     }
 }
 
@@ -139,8 +143,12 @@ long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
     return 0;
 }
 
-int clock_gettime(int clock, struct vdso_timespec *ts) __attribute__((weak, alias("__vdso_clock_gettime")));
-int gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz) __attribute__((weak, alias("__vdso_gettimeofday")));
+int clock_gettime(int clock, struct vdso_timespec *ts)
+    __attribute__((weak, alias("__vdso_clock_gettime")));
+int gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
+    __attribute__((weak, alias("__vdso_gettimeofday")));
 int64_t time(int64_t *t) __attribute__((weak, alias("__vdso_time")));
-int clock_getres(int clock, struct vdso_timespec *res) __attribute__((weak, alias("__vdso_clock_getres")));
-long getcpu(unsigned *cpu, unsigned *node, void *unused) __attribute__((weak, alias("__vdso_getcpu")));
+int clock_getres(int clock, struct vdso_timespec *res)
+    __attribute__((weak, alias("__vdso_clock_getres")));
+long getcpu(unsigned *cpu, unsigned *node, void *unused)
+    __attribute__((weak, alias("__vdso_getcpu")));

@@ -13,7 +13,8 @@ static uint32_t next_random(void)
 
 KTEST(kmalloc_gives_aligned_memory_of_every_size)
 {
-    static const size_t sizes[] = {0, 1, 15, 16, 17, 47, 48, 49, 100, 1000, 4095, 4096, 4097, 8192, 8193, 20000, 65536, 1 << 20};
+    static const size_t sizes[] = {0,    1,    15,   16,   17,   47,   48,    49,    100,
+                                   1000, 4095, 4096, 4097, 8192, 8193, 20000, 65536, 1 << 20};
     void *p[ARRAY_LEN(sizes)];
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         p[i] = kmalloc(sizes[i]);

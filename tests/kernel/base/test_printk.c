@@ -5,11 +5,11 @@
 
 static char buf[64];
 
-#define FORMATS(want, ...)                                                                                                                                     \
-    do {                                                                                                                                                       \
-        int _n = k_snprintf(buf, sizeof(buf), __VA_ARGS__);                                                                                                    \
-        KCHECK(strcmp(buf, want) == 0);                                                                                                                        \
-        KCHECK_EQ(_n, strlen(want));                                                                                                                           \
+#define FORMATS(want, ...)                                                                         \
+    do {                                                                                           \
+        int _n = k_snprintf(buf, sizeof(buf), __VA_ARGS__);                                        \
+        KCHECK(strcmp(buf, want) == 0);                                                            \
+        KCHECK_EQ(_n, strlen(want));                                                               \
     } while (0)
 
 KTEST(printk_formats_integers)

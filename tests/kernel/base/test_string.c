@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel's string functions. In this build they are called cella_*, so that the others use the sanitizer's. */
+/* The kernel's string functions. In this build they are called cella_*, so that the others use the
+ * sanitizer's. */
 #include "base/string.h"
 
 #include "base/kmalloc.h"
@@ -69,10 +70,13 @@ KTEST(string_functions_agree_with_their_definitions)
     KCHECK_EQ(cella_strlen("abc"), 3);
     KCHECK_EQ(cella_strnlen("abc", 2), 2);
     KCHECK_EQ(cella_strnlen("abc", 9), 3);
-    KCHECK(cella_strcmp("abc", "abd") < 0 && cella_strcmp("ab", "abc") < 0 && cella_strcmp("\xff", "a") > 0 && cella_strcmp("", "") == 0);
-    KCHECK(cella_strncmp("abc", "abd", 2) == 0 && cella_strncmp("abc", "abd", 3) < 0 && cella_strncmp("a", "a", 99) == 0);
+    KCHECK(cella_strcmp("abc", "abd") < 0 && cella_strcmp("ab", "abc") < 0 &&
+           cella_strcmp("\xff", "a") > 0 && cella_strcmp("", "") == 0);
+    KCHECK(cella_strncmp("abc", "abd", 2) == 0 && cella_strncmp("abc", "abd", 3) < 0 &&
+           cella_strncmp("a", "a", 99) == 0);
     const char *s = "a/b/c";
-    KCHECK(cella_strchr(s, '/') == s + 1 && cella_strrchr(s, '/') == s + 3 && cella_strchr(s, 'x') == NULL);
+    KCHECK(cella_strchr(s, '/') == s + 1 && cella_strrchr(s, '/') == s + 3 &&
+           cella_strchr(s, 'x') == NULL);
     KCHECK(cella_strchr(s, 0) == s + 5 && cella_strrchr(s, 0) == s + 5);
 }
 

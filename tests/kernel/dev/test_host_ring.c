@@ -86,7 +86,8 @@ static int takes_data(uint32_t slot)
 
 KTEST(host_call_sends_two_pieces_as_one)
 {
-    struct host_call c = {.op = CELLA_HOST_RENAME, .send = "old", .send_len = 4, .send2 = "new", .send2_len = 3};
+    struct host_call c = {
+        .op = CELLA_HOST_RENAME, .send = "old", .send_len = 4, .send2 = "new", .send2_len = 3};
     mock_host = takes_data;
     answer = (struct cella_host_reply){0};
     KCHECK_EQ(host_call(&c, WAIT_UNINTERRUPTIBLE), 0);
@@ -98,8 +99,15 @@ KTEST(host_error_codes_out_of_range_become_eio)
 {
     static const struct {
         int64_t result, want;
-    } cases[] = {{-ENOENT, -ENOENT}, {-133, -133},   {-134, -EIO},           {-4096, -EIO},       {-ERESTART_RESTARTBLOCK, -EIO},
-                 {INT64_MIN, -EIO},  {-EINTR, -EIO}, {INT64_MAX, INT64_MAX}, {-ERESTARTSYS, -EIO}};
+    } cases[] = {{-ENOENT, -ENOENT},
+                 {-133, -133},
+                 {-134, -EIO},
+                 {-4096, -EIO},
+                 {-ERESTART_RESTARTBLOCK, -EIO},
+                 {INT64_MIN, -EIO},
+                 {-EINTR, -EIO},
+                 {INT64_MAX, INT64_MAX},
+                 {-ERESTARTSYS, -EIO}};
     mock_host = answers;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         answer = (struct cella_host_reply){.result = cases[i].result};
@@ -194,7 +202,11 @@ KTEST(host_cannot_write_the_kernels_side_of_the_rings)
 KTEST(host_call_that_is_too_large_is_not_sent)
 {
     static char big[16];
-    struct host_call c = {.op = CELLA_HOST_WRITE, .send = big, .send_len = CELLA_HOST_MAX_IO, .send2 = big, .send2_len = 1};
+    struct host_call c = {.op = CELLA_HOST_WRITE,
+                          .send = big,
+                          .send_len = CELLA_HOST_MAX_IO,
+                          .send2 = big,
+                          .send2_len = 1};
     mock_host = answers;
     uint32_t served_before = nr_served;
     KCHECK_EQ(host_call(&c, WAIT_UNINTERRUPTIBLE), -EINVAL);
@@ -303,7 +315,8 @@ static int cancels(uint32_t slot)
     if (r.op == CELLA_HOST_CANCEL) {
         window()->slots[slot].rep = (struct cella_host_reply){0};
         if (r.a[0] == waiting_slot) {
-            window()->slots[waiting_slot].rep = (struct cella_host_reply){.result = cancelled_result};
+            window()->slots[waiting_slot].rep =
+                (struct cella_host_reply){.result = cancelled_result};
             publish(waiting_slot);
         }
         return true;

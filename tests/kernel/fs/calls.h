@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System calls as the tests of this folder use them: strings and buffers of the kernel are copied into workload memory first. */
+/* System calls as the tests of this folder use them: strings and buffers of the kernel are copied
+ * into workload memory first. */
 #ifndef CELLA_TESTS_KERNEL_FS_CALLS_H
 #define CELLA_TESTS_KERNEL_FS_CALLS_H
 
@@ -21,7 +22,8 @@ int64_t sys_mkdir(uaddr_t name, uint32_t mode);
 int64_t sys_rmdir(uaddr_t name);
 int64_t sys_unlink(uaddr_t name);
 int64_t sys_rename(uaddr_t old_name, uaddr_t new_name);
-int64_t sys_renameat2(int old_dirfd, uaddr_t old_name, int new_dirfd, uaddr_t new_name, uint32_t flags);
+int64_t sys_renameat2(int old_dirfd, uaddr_t old_name, int new_dirfd, uaddr_t new_name,
+                      uint32_t flags);
 int64_t sys_link(uaddr_t old_name, uaddr_t new_name);
 int64_t sys_symlink(uaddr_t target, uaddr_t name);
 int64_t sys_readlink(uaddr_t name, uaddr_t buf, int size);
@@ -49,7 +51,8 @@ int64_t sys_epoll_ctl(int epfd, int op, int fd, uaddr_t user_event);
 int64_t sys_epoll_wait(int epfd, uaddr_t events, int max, int timeout_ms);
 int64_t sys_poll(uaddr_t ufds, unsigned nr, int timeout_ms);
 int64_t sys_memfd_create(uaddr_t user_name, unsigned flags);
-int64_t sys_splice(int fd_in, uaddr_t user_off_in, int fd_out, uaddr_t user_off_out, uint64_t len, unsigned flags);
+int64_t sys_splice(int fd_in, uaddr_t user_off_in, int fd_out, uaddr_t user_off_out, uint64_t len,
+                   unsigned flags);
 
 #define US(s) ktest_string(s)
 

@@ -39,8 +39,11 @@ static const char target[] = "dir/n5";
 
 static void fill_stat(int f, struct cella_host_stat *st)
 {
-    static const uint32_t modes[] = {S_IFDIR_K | 0755, S_IFREG_K | 0644, S_IFREG_K | 0644, S_IFDIR_K | 0755, S_IFLNK_K | 0777, S_IFREG_K, S_IFDIR_K | 0700};
-    static const uint64_t sizes[] = {4096, sizeof(hello) - 1, BIG_SIZE, 4096, sizeof(target) - 1, 10, 4096};
+    static const uint32_t modes[] = {S_IFDIR_K | 0755, S_IFREG_K | 0644, S_IFREG_K | 0644,
+                                     S_IFDIR_K | 0755, S_IFLNK_K | 0777, S_IFREG_K,
+                                     S_IFDIR_K | 0700};
+    static const uint64_t sizes[] = {
+        4096, sizeof(hello) - 1, BIG_SIZE, 4096, sizeof(target) - 1, 10, 4096};
     *st = (struct cella_host_stat){.dev = DEV,
                                    .ino = 1000 + (uint64_t)f,
                                    .mode = f < FIRST_N ? modes[f] : S_IFREG_K | 0644,
@@ -92,16 +95,24 @@ static int64_t read_file(int f, uint64_t off, char *buf, uint32_t room)
 static int64_t read_dir(int dir, uint64_t cookie, char *buf, uint32_t room)
 {
     uint32_t used = 0;
-    for (int f = cookie && cookie < NR_FILES ? (int)cookie : cookie ? NR_FILES : HELLO; f < NR_FILES - 1; f++) {
+    for (int f = cookie && cookie < NR_FILES ? (int)cookie
+                 : cookie                    ? NR_FILES
+                                             : HELLO;
+         f < NR_FILES - 1; f++) {
         if (parent_of(f) != dir)
             continue;
         struct cella_host_stat st;
         const char *n = name_of(f);
-        uint16_t len = (uint16_t)strlen(n), rec = (uint16_t)ALIGN_UP(sizeof(struct cella_host_dirent) + len, 8ul);
+        uint16_t len = (uint16_t)strlen(n),
+                 rec = (uint16_t)ALIGN_UP(sizeof(struct cella_host_dirent) + len, 8ul);
         if (used + rec > room)
             break;
         fill_stat(f, &st);
-        struct cella_host_dirent d = {.ino = st.ino, .next_cookie = (uint64_t)f + 1, .rec_len = rec, .name_len = len, .type = (uint8_t)(st.mode >> 12)};
+        struct cella_host_dirent d = {.ino = st.ino,
+                                      .next_cookie = (uint64_t)f + 1,
+                                      .rec_len = rec,
+                                      .name_len = len,
+                                      .type = (uint8_t)(st.mode >> 12)};
         memset(buf + used, 0, rec);
         memcpy(buf + used, &d, sizeof(d));
         memcpy(buf + used + offsetof(struct cella_host_dirent, name), n, len);
@@ -158,7 +169,8 @@ int fake_host(uint32_t slot)
     case CELLA_HOST_GETXATTR: r = -ENODATA; break;
     default: r = -ENOSYS;
     }
-    if (r > 0 && (q.op == CELLA_HOST_READ || q.op == CELLA_HOST_READDIR || q.op == CELLA_HOST_READLINK))
+    if (r > 0 &&
+        (q.op == CELLA_HOST_READ || q.op == CELLA_HOST_READDIR || q.op == CELLA_HOST_READLINK))
         len = (uint32_t)r;
     w->slots[slot].rep = (struct cella_host_reply){.result = r, .data_len = len};
     return true;
@@ -180,8 +192,10 @@ static uint32_t next_random(void)
 /* A number of the kind that checks get wrong. */
 static uint64_t odd_number(void)
 {
-    static const uint64_t odd[] = {0,          1,          2,    7,   8, 255, 256, 4095, 4096, 1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, (uint64_t)INT64_MIN,
-                                   UINT64_MAX, 1ull << 40, 1000, 1003};
+    static const uint64_t odd[] = {
+        0,          1,          2,        7,         8,          255,       256,
+        4095,       4096,       1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, (uint64_t)INT64_MIN,
+        UINT64_MAX, 1ull << 40, 1000,     1003};
     uint32_t i = next_random();
     return i % 3 ? odd[i / 3 % ARRAY_LEN(odd)] : i / 3;
 }

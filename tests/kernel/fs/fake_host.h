@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host with a small tree of files, in this program, for hostfs and the overlay; and the same host gone bad, whose answers are changed at random.
+ * A host with a small tree of files, in this program, for hostfs and the overlay; and the same host
+ * gone bad, whose answers are changed at random.
  *
  *     /          directory
  *     /hello     "hello from the host\n"

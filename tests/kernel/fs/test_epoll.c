@@ -121,7 +121,8 @@ KTEST(epoll_forgets_a_file_that_is_closed_for_good)
 KTEST(epoll_closing_everything_in_any_order_leaves_nothing_behind)
 {
     for (int order = 0; order < 24; order++) {
-        int fd[4] = {(int)sys_epoll_create1(0), (int)sys_epoll_create1(0), new_eventfd(1), new_eventfd(0)};
+        int fd[4] = {(int)sys_epoll_create1(0), (int)sys_epoll_create1(0), new_eventfd(1),
+                     new_eventfd(0)};
         KCHECK_EQ(control(fd[0], ADD, fd[2], POLLIN_K, 1), 0);
         KCHECK_EQ(control(fd[0], ADD, fd[3], POLLIN_K, 2), 0);
         KCHECK_EQ(control(fd[1], ADD, fd[0], POLLIN_K, 3), 0);
@@ -234,11 +235,13 @@ struct k_pollfd {
 KTEST(poll_reports_each_file)
 {
     int a = new_eventfd(0), b = new_eventfd(1);
-    struct k_pollfd p[4] = {{a, POLLIN_K, 0}, {b, POLLIN_K | POLLOUT_K, 0}, {-1, POLLIN_K, 0}, {999, POLLIN_K, 0}};
+    struct k_pollfd p[4] = {
+        {a, POLLIN_K, 0}, {b, POLLIN_K | POLLOUT_K, 0}, {-1, POLLIN_K, 0}, {999, POLLIN_K, 0}};
     uaddr_t u = ktest_bytes(p, sizeof(p));
     KCHECK_EQ(sys_poll(u, 4, 0), 2);
     KCHECK_EQ(copy_from_user(p, u, sizeof(p)), 0);
-    KCHECK(p[0].revents == 0 && p[1].revents == (POLLIN_K | POLLOUT_K) && p[2].revents == 0 && p[3].revents == POLLNVAL_K);
+    KCHECK(p[0].revents == 0 && p[1].revents == (POLLIN_K | POLLOUT_K) && p[2].revents == 0 &&
+           p[3].revents == POLLNVAL_K);
     ktime_t start = time_mono_ns();
     KCHECK_EQ(sys_poll(u, 1, 2), 0);
     KCHECK(time_mono_ns() - start >= 2 * NSEC_PER_MSEC);

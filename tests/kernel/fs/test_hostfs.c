@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's files: hostfs on a host that answers well, the overlay above it, and both on a host that lies. */
+/* The host's files: hostfs on a host that answers well, the overlay above it, and both on a host
+ * that lies. */
 #include "fs/hostfs.h"
 
 #include "base/printk.h"
@@ -171,7 +172,9 @@ KTEST(overlay_partial_writes_keep_the_lower_bytes_around_them)
 /* All that may be done with the tree; results do not matter. */
 static void use_everything(const char *at, bool writable)
 {
-    static const char *const names[] = {"hello", "big", "dir", "link", "closed", "dir/sub", "dir/n5", "dir/n99", "none", "dir/none", "link/x", ""};
+    static const char *const names[] = {"hello",  "big",      "dir",    "link",
+                                        "closed", "dir/sub",  "dir/n5", "dir/n99",
+                                        "none",   "dir/none", "link/x", ""};
     char name[64];
     uaddr_t u = ktest_map(70000);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -184,7 +187,8 @@ static void use_everything(const char *at, bool writable)
         }
         sys_readlink(US(name), u, 100);
         sys_getxattr(US(name), US("user.x"), u, 100);
-        int64_t fd = open_file(name, (writable ? O_RDWR_K : O_RDONLY_K) | O_NONBLOCK_K); /* it may claim to be a FIFO */
+        int64_t fd = open_file(name, (writable ? O_RDWR_K : O_RDONLY_K) |
+                                         O_NONBLOCK_K); /* it may claim to be a FIFO */
         if (fd >= 0) {
             sys_pread64((int)fd, u, 70000, 0);
             sys_pread64((int)fd, u, 70000, 250000);

@@ -61,7 +61,8 @@ static void looks(struct other *o)
 
 static int64_t other_lock(int fd, int type, int64_t start, int64_t len)
 {
-    struct other o = {.fn = locks_it, .fd = fd, .cmd = F_SETLK_K, .type = type, .start = start, .len = len};
+    struct other o = {
+        .fn = locks_it, .fd = fd, .cmd = F_SETLK_K, .type = type, .start = start, .len = len};
     mock_join(mock_start(as_other, &o));
     return o.result;
 }
@@ -149,7 +150,13 @@ KTEST(locks_waiter_gets_the_lock_when_it_is_free)
 {
     int fd = new_file("/locks-5");
     KCHECK_EQ(lock(fd, F_SETLK_K, WR, 0, 10), 0);
-    struct other o = {.fn = locks_it, .fd = fd, .cmd = F_SETLKW_K, .type = WR, .start = 5, .len = 10, .result = -1};
+    struct other o = {.fn = locks_it,
+                      .fd = fd,
+                      .cmd = F_SETLKW_K,
+                      .type = WR,
+                      .start = 5,
+                      .len = 10,
+                      .result = -1};
     struct thread *t = mock_start(as_other, &o);
     mock_sleep(NSEC_PER_MSEC);
     KCHECK(!o.done);

@@ -15,8 +15,9 @@ static void tree(void)
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         if (vfs_mkdir(dirs[i], 0755))
             ktest_fail(__FILE__, __LINE__, dirs[i]);
-    if (make_file("/w/a/b/f", "deep") || make_file("/w/f", "top") || vfs_symlink("a/b", "/w/l") || vfs_symlink("/w/c/../f", "/w/abs") ||
-        vfs_symlink("loop", "/w/loop") || vfs_symlink("nowhere", "/w/dangling") || vfs_symlink("../f", "/w/c/up"))
+    if (make_file("/w/a/b/f", "deep") || make_file("/w/f", "top") || vfs_symlink("a/b", "/w/l") ||
+        vfs_symlink("/w/c/../f", "/w/abs") || vfs_symlink("loop", "/w/loop") ||
+        vfs_symlink("nowhere", "/w/dangling") || vfs_symlink("../f", "/w/c/up"))
         ktest_fail(__FILE__, __LINE__, "tree");
 }
 
@@ -37,7 +38,8 @@ KTEST(namei_ways_to_the_same_file)
     tree();
     int64_t f = ino_of("/w/f", LOOKUP_FOLLOW);
     KCHECK(f > 0);
-    static const char *const same[] = {"//w//f", "/w/./f", "/w/a/../f", "/w/a/b/../../f", "/../../w/f", "/w/abs", "/w/c/up", "/w/l/../../f"};
+    static const char *const same[] = {"//w//f",     "/w/./f", "/w/a/../f", "/w/a/b/../../f",
+                                       "/../../w/f", "/w/abs", "/w/c/up",   "/w/l/../../f"};
     for (size_t i = 0; i < ARRAY_LEN(same); i++)
         KCHECK_EQ(ino_of(same[i], LOOKUP_FOLLOW), f);
     KCHECK(ino_of("/w/abs", 0) != f);

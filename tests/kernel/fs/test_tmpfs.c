@@ -107,7 +107,8 @@ KTEST(tmpfs_rename_in_all_its_forms)
     KCHECK_EQ(sys_mkdir(US("/r/d/e"), 0755), 0);
     KCHECK_EQ(make_file("/r/a", "a"), 0);
     KCHECK_EQ(make_file("/r/b", "b"), 0);
-    KCHECK_EQ(sys_renameat2(AT_FDCWD_K, US("/r/a"), AT_FDCWD_K, US("/r/b"), RENAME_NOREPLACE_K), -EEXIST);
+    KCHECK_EQ(sys_renameat2(AT_FDCWD_K, US("/r/a"), AT_FDCWD_K, US("/r/b"), RENAME_NOREPLACE_K),
+              -EEXIST);
     KCHECK_EQ(sys_renameat2(AT_FDCWD_K, US("/r/a"), AT_FDCWD_K, US("/r/d"), RENAME_EXCHANGE_K), 0);
     KCHECK(file_holds("/r/d", "a") && open_file("/r/a/e", O_RDONLY_K | O_DIRECTORY_K) >= 0);
     KCHECK_EQ(sys_renameat2(AT_FDCWD_K, US("/r/a"), AT_FDCWD_K, US("/r/d"), RENAME_EXCHANGE_K), 0);
@@ -161,7 +162,8 @@ struct k_dirent64 {
     char name[];
 } __attribute__((packed));
 
-/* Counts the entries whose name starts with 'f' that one pass of getdents64 with a small buffer shows; removes each as it comes if told so. */
+/* Counts the entries whose name starts with 'f' that one pass of getdents64 with a small buffer
+ * shows; removes each as it comes if told so. */
 static int list_dir(int fd, const char *dir, bool remove)
 {
     static uint8_t buf[256];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System calls with random arguments, by the dispatcher's table. Results do not matter: nothing may be touched that is not owned, no invariant may
- * break, and no call may be stuck once it is signalled.
+ * System calls with random arguments, by the dispatcher's table. Results do not matter: nothing may
+ * be touched that is not owned, no invariant may break, and no call may be stuck once it is
+ * signalled.
  *
  * A second thread looks on: when the first makes no progress, it is sent a signal.
  */
@@ -42,14 +43,39 @@ static uint32_t next_random(void)
     return (uint32_t)(seed >> 33);
 }
 
-/* Calls that end the thread, leave the test's ground (registers, FS base, limits, handlers), or would only make it slow. */
+/* Calls that end the thread, leave the test's ground (registers, FS base, limits, handlers), or
+ * would only make it slow. */
 static bool left_out(const char *name)
 {
-    static const char *const names[] = {
-        "exit",      "exit_group", "execve",   "execveat",        "clone",     "clone3",          "rt_sigreturn", "arch_prctl", "rt_sigaction",
-        "setrlimit", "prlimit64",  "mlockall", "restart_syscall", "chroot",    "set_robust_list", "reboot",       "umount2",    "sched_setaffinity",
-        "setuid",    "setgid",     "setreuid", "setregid",        "setresuid", "setresgid",       "setfsuid",     "setfsgid",   "setgroups",
-        "capset",    "umask"};
+    static const char *const names[] = {"exit",
+                                        "exit_group",
+                                        "execve",
+                                        "execveat",
+                                        "clone",
+                                        "clone3",
+                                        "rt_sigreturn",
+                                        "arch_prctl",
+                                        "rt_sigaction",
+                                        "setrlimit",
+                                        "prlimit64",
+                                        "mlockall",
+                                        "restart_syscall",
+                                        "chroot",
+                                        "set_robust_list",
+                                        "reboot",
+                                        "umount2",
+                                        "sched_setaffinity",
+                                        "setuid",
+                                        "setgid",
+                                        "setreuid",
+                                        "setregid",
+                                        "setresuid",
+                                        "setresgid",
+                                        "setfsuid",
+                                        "setfsgid",
+                                        "setgroups",
+                                        "capset",
+                                        "umask"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -101,7 +127,9 @@ static uint64_t some_number(void)
     switch (r % 8) {
     case 0: return odd[r / 8 % ARRAY_LEN(odd)];
     case 1: return r / 8 % 64 == 22 || r / 8 % 64 == 23 ? 0 : 1ull << (r / 8 % 64);
-    case 2: return r >> 3 & 0x3fffff;                      /* below the test program's image: it could not be told from the kernel's own variables */
+    case 2:
+        return r >> 3 & 0x3fffff; /* below the test program's image: it could not be told from the
+                                     kernel's own variables */
     case 3: return r >> 3 & r >> 9 & r >> 15 & ~0xc00000u; /* few bits: flags */
     default: return r / 8 % 40;
     }
@@ -119,14 +147,27 @@ static uint64_t some_pointer(void)
     }
 }
 
-static const char *const paths[] = {
-    "/fz/f", "/fz/d", "/fz/d/x", "/fz/l", "/fz/fifo", "/fz/none", "/fz/d/../f", "", "/", ".", "..", "f", "/fz/d/long-name-long-name-long-name-long-name"};
+static const char *const paths[] = {"/fz/f",
+                                    "/fz/d",
+                                    "/fz/d/x",
+                                    "/fz/l",
+                                    "/fz/fifo",
+                                    "/fz/none",
+                                    "/fz/d/../f",
+                                    "",
+                                    "/",
+                                    ".",
+                                    "..",
+                                    "f",
+                                    "/fz/d/long-name-long-name-long-name-long-name"};
 
 static uint64_t argument(char kind)
 {
     switch (kind) {
     case 'd': return next_random() % 4 ? next_random() % 14 : some_number();
-    case 's': return next_random() % 8 ? arena + ARENA_SIZE - 4096 + next_random() % ARRAY_LEN(paths) * 64 : some_pointer();
+    case 's':
+        return next_random() % 8 ? arena + ARENA_SIZE - 4096 + next_random() % ARRAY_LEN(paths) * 64
+                                 : some_pointer();
     case 'x': return next_random() % 2 ? some_pointer() : some_number();
     default: return some_number();
     }
@@ -146,8 +187,11 @@ static uint64_t pages(uint32_t max)
 /* Calls whose arguments seldom fit together by chance get likely ones, most of the time. */
 static void shape(const char *name, uint64_t a[6])
 {
-    static const uint16_t map_flags[] = {MAP_PRIVATE_K, MAP_SHARED_K, MAP_PRIVATE_K | MAP_ANONYMOUS_K, MAP_SHARED_K | MAP_ANONYMOUS_K};
-    static const uint16_t fcntls[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 36, 37, 38, 1024, 1025, 1030, 1031, 1032, 1033, 1034};
+    static const uint16_t map_flags[] = {MAP_PRIVATE_K, MAP_SHARED_K,
+                                         MAP_PRIVATE_K | MAP_ANONYMOUS_K,
+                                         MAP_SHARED_K | MAP_ANONYMOUS_K};
+    static const uint16_t fcntls[] = {0,  1,  2,  3,  4,    5,    6,    7,    8,    9,    10,
+                                      11, 36, 37, 38, 1024, 1025, 1030, 1031, 1032, 1033, 1034};
     uint32_t r = next_random();
     if (contains(name, "close") && r % 4) {
         a[0] = a[1] = 10 + r / 8 % 20; /* leave something open */
@@ -159,9 +203,13 @@ static void shape(const char *name, uint64_t a[6])
         a[0] = r % 2 ? 0 : arena + ARENA_SIZE + pages(40);
         a[1] = pages(20);
         a[2] = some_of(7);
-        a[3] = map_flags[r / 8 % 4] | (r % 2 ? 0 : some_of(MAP_FIXED_K | MAP_GROWSDOWN_K | MAP_LOCKED_K | MAP_POPULATE_K | MAP_NORESERVE_K));
+        a[3] =
+            map_flags[r / 8 % 4] | (r % 2 ? 0
+                                          : some_of(MAP_FIXED_K | MAP_GROWSDOWN_K | MAP_LOCKED_K |
+                                                    MAP_POPULATE_K | MAP_NORESERVE_K));
         a[5] = pages(4);
-    } else if (contains(name, "munmap") || contains(name, "mprotect") || strcmp(name, "madvise") == 0 || contains(name, "mlock") || contains(name, "msync") ||
+    } else if (contains(name, "munmap") || contains(name, "mprotect") ||
+               strcmp(name, "madvise") == 0 || contains(name, "mlock") || contains(name, "msync") ||
                strcmp(name, "mremap") == 0 || strcmp(name, "mincore") == 0) {
         a[0] = arena + ARENA_SIZE + pages(40);
         a[1] = pages(10);
@@ -176,10 +224,12 @@ static void shape(const char *name, uint64_t a[6])
         int f = strcmp(name, "openat") == 0;
         if (f)
             a[0] = (uint64_t)AT_FDCWD_K;
-        a[f + 1] = some_of(O_ACCMODE_K | O_CREAT_K | O_EXCL_K | O_TRUNC_K | O_APPEND_K | O_NONBLOCK_K | O_DIRECTORY_K | O_NOFOLLOW_K | O_CLOEXEC_K | O_PATH_K);
+        a[f + 1] = some_of(O_ACCMODE_K | O_CREAT_K | O_EXCL_K | O_TRUNC_K | O_APPEND_K |
+                           O_NONBLOCK_K | O_DIRECTORY_K | O_NOFOLLOW_K | O_CLOEXEC_K | O_PATH_K);
         a[f + 2] = r >> 8 & 0777;
     } else if (contains(name, "at") &&
-               (contains(name, "mk") || contains(name, "un") || contains(name, "fch") || contains(name, "sym") || contains(name, "read"))) {
+               (contains(name, "mk") || contains(name, "un") || contains(name, "fch") ||
+                contains(name, "sym") || contains(name, "read"))) {
         a[0] = (uint64_t)AT_FDCWD_K;
     } else if (contains(name, "rename") || strcmp(name, "linkat") == 0) {
         if (contains(name, "at"))
@@ -197,7 +247,8 @@ static void shape(const char *name, uint64_t a[6])
     } else if (contains(name, "mknod")) {
         static const uint32_t types[] = {S_IFREG_K, S_IFIFO_K, S_IFSOCK_K};
         a[1 + contains(name, "at")] = types[r / 8 % 3] | 0644;
-    } else if (contains(name, "read") || contains(name, "write") || contains(name, "splice") || contains(name, "sendfile") || contains(name, "copy_file")) {
+    } else if (contains(name, "read") || contains(name, "write") || contains(name, "splice") ||
+               contains(name, "sendfile") || contains(name, "copy_file")) {
         if (contains(name, "p"))
             a[3] = r >> 8 & 0xffff;
         if (contains(name, "splice") || contains(name, "copy_file")) {
@@ -229,10 +280,12 @@ static void fill_arena(void)
     if (!bad)
         return;
     /* A call took it away. */
-    int64_t r = mm_map(current->mm, NULL, arena, ARENA_SIZE, PROT_READ_K | PROT_WRITE_K, MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0);
+    int64_t r = mm_map(current->mm, NULL, arena, ARENA_SIZE, PROT_READ_K | PROT_WRITE_K,
+                       MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0);
     if (r != (int64_t)arena) {
         mm_unmap(current->mm, arena - 4096, ARENA_SIZE + 8192);
-        r = mm_map(current->mm, NULL, arena, ARENA_SIZE, PROT_READ_K | PROT_WRITE_K, MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0);
+        r = mm_map(current->mm, NULL, arena, ARENA_SIZE, PROT_READ_K | PROT_WRITE_K,
+                   MAP_PRIVATE_K | MAP_ANONYMOUS_K | MAP_FIXED_K, 0);
     }
     if (r != (int64_t)arena)
         ktest_fail_eq(__FILE__, __LINE__, "arena", r, (int64_t)arena);
@@ -254,7 +307,8 @@ static void one_call(void)
     for (size_t i = 0; i < 6; i++)
         a[i] = i < n ? argument(e->args[i]) : next_random();
     shape(e->name, a);
-    bool sends = contains(e->name, "kill") || contains(e->name, "sigqueue") || contains(e->name, "send_signal");
+    bool sends = contains(e->name, "kill") || contains(e->name, "sigqueue") ||
+                 contains(e->name, "send_signal");
     for (size_t i = 0; sends && i < 3; i++)
         if ((int)a[i] == SIGKILL || (int)a[i] == SIGSTOP)
             a[i] = SIGUSR2;

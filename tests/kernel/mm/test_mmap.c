@@ -11,7 +11,8 @@
 int64_t sys_mmap(uaddr_t addr, uint64_t len, int prot, int flags, int fd, uint64_t offset);
 int64_t sys_munmap(uaddr_t addr, uint64_t len);
 int64_t sys_mprotect(uaddr_t addr, uint64_t len, int prot);
-int64_t sys_mremap(uaddr_t old_addr, uint64_t old_len, uint64_t new_len, uint64_t flags, uaddr_t new_addr);
+int64_t sys_mremap(uaddr_t old_addr, uint64_t old_len, uint64_t new_len, uint64_t flags,
+                   uaddr_t new_addr);
 int64_t sys_madvise(uaddr_t start, uint64_t len_in, int advice);
 int64_t sys_brk(uaddr_t brk);
 int64_t sys_mlock(uaddr_t addr, uint64_t len);
@@ -41,7 +42,8 @@ static void check_areas(void)
     for (struct vma *v = mm_first(mm); v; last = v, v = vma_next(v), n++) {
         KCHECK(v->start < v->end && ((v->start | v->end) & (P - 1)) == 0);
         KCHECK(!last || last->end <= v->start);
-        KCHECK(!last || last->end != v->start || last->prot != v->prot || last->flags != v->flags || last->inode != v->inode || v->inode);
+        KCHECK(!last || last->end != v->start || last->prot != v->prot || last->flags != v->flags ||
+               last->inode != v->inode || v->inode);
         KCHECK(v->mm == mm);
         KCHECK((v->inode == NULL) == (v->file == NULL));
         pages += (v->end - v->start) / P;
@@ -70,7 +72,8 @@ KTEST(mmap_neighbours_join_and_holes_split)
     KCHECK_EQ(nr_areas(), before + 1);
     KCHECK_EQ(sys_munmap((uaddr_t)a + 3 * P, 2 * P), 0);
     KCHECK_EQ(nr_areas(), before + 2);
-    KCHECK(readable((uaddr_t)a + 2 * P) && !readable((uaddr_t)a + 3 * P) && !readable((uaddr_t)a + 4 * P) && readable((uaddr_t)a + 5 * P));
+    KCHECK(readable((uaddr_t)a + 2 * P) && !readable((uaddr_t)a + 3 * P) &&
+           !readable((uaddr_t)a + 4 * P) && readable((uaddr_t)a + 5 * P));
     KCHECK_EQ(anon((uaddr_t)a + 3 * P, 2, RW, MAP_FIXED_K), a + 3 * (int64_t)P);
     KCHECK_EQ(nr_areas(), before + 1);
     check_areas();
@@ -115,7 +118,8 @@ KTEST(mprotect_splits_joins_and_takes_effect)
     KCHECK_EQ(sys_mprotect(a, 8 * P, RW), 0);
     KCHECK(writable(a + 3 * P));
     KCHECK_EQ(sys_munmap(a + 4 * P, P), 0);
-    KCHECK_EQ(sys_mprotect(a, 8 * P, PROT_READ_K), -ENOMEM); /* a hole; what is before it has changed */
+    KCHECK_EQ(sys_mprotect(a, 8 * P, PROT_READ_K),
+              -ENOMEM); /* a hole; what is before it has changed */
     KCHECK(!writable(a + 3 * P));
     check_areas();
 }

@@ -50,7 +50,8 @@ static int64_t disk_write(struct inode *inode, const void *buf, size_t len, uint
     return (int64_t)len;
 }
 
-static const struct page_cache_ops disk_ro = {.read = disk_read}, disk_rw = {.read = disk_read, .write = disk_write};
+static const struct page_cache_ops disk_ro = {.read = disk_read},
+                                   disk_rw = {.read = disk_read, .write = disk_write};
 static int64_t disk_file_read(struct file *f, struct uio *u, uint64_t *pos)
 {
     return page_cache_read(f->inode, u, pos);
@@ -212,7 +213,8 @@ KTEST(page_cache_mapping_and_file_are_the_same_bytes)
     memset(buf, 0xcd, 100);
     KCHECK_EQ(copy_to_user(u + 90000, buf, 100), 0); /* not yet filled */
     KCHECK_EQ(read_at(f, buf, 200, 89950), 200);
-    KCHECK(memcmp(buf, disk + 89950, 50) == 0 && buf[50] == 0xcd && buf[149] == 0xcd && buf[150] == disk[90100]);
+    KCHECK(memcmp(buf, disk + 89950, 50) == 0 && buf[50] == 0xcd && buf[149] == 0xcd &&
+           buf[150] == disk[90100]);
     memset(buf, 0x12, 10);
     KCHECK_EQ(write_at(f, buf, 10, 10), 10);
     memset(buf, 0, 10);
@@ -281,7 +283,8 @@ KTEST(page_cache_fault_on_unreadable_backing_is_sigbus)
     uaddr_t u = (uaddr_t)mm_map(current->mm, f, 0, 1 << 20, PROT_READ_K, MAP_PRIVATE_K, 0);
     KCHECK_EQ(mm_fault(current->mm, u + 600000, FAULT_READ).sig, SIGBUS);
     KCHECK_EQ(copy_from_user(&b, u + 600000, 1), -EFAULT);
-    KCHECK_EQ(copy_from_user(&b, u + (499999 & ~(P - 1)) - 1, 1), 0); /* the window around it reaches the bad place */
+    KCHECK_EQ(copy_from_user(&b, u + (499999 & ~(P - 1)) - 1, 1),
+              0); /* the window around it reaches the bad place */
     fail_from = UINT64_MAX;
     KCHECK_EQ(copy_from_user(&b, u + 600000, 1), 0);
     KCHECK_EQ(b, disk[600000]);
@@ -356,7 +359,9 @@ KTEST(page_cache_random_use_matches_a_model)
             KCHECK_EQ(copy_from_user(back, u + off, len), 0);
             KCHECK(memcmp(back, model + off, len) == 0);
             break;
-        default: KCHECK_EQ(page_cache_punch(&f->inode->pages, off, len), 0); memset(model + off, 0, len);
+        default:
+            KCHECK_EQ(page_cache_punch(&f->inode->pages, off, len), 0);
+            memset(model + off, 0, len);
         }
     }
     KCHECK_EQ(page_cache_sync(&f->inode->pages, 0, UINT64_MAX), 0);

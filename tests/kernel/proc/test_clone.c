@@ -8,10 +8,12 @@
 
 int64_t sys_vfork(void);
 int64_t sys_fork(void);
-int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid, uint64_t tls);
+int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid,
+                  uint64_t tls);
 int64_t sys_wait4(int pid, uaddr_t status_addr, uint32_t options, uaddr_t usage_addr);
 int64_t sys_waitid(int type, int id, uaddr_t info_addr, uint32_t options, uaddr_t usage_addr);
-int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2, uint32_t val3);
+int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2,
+                  uint32_t val3);
 int64_t sys_kill(int pid, int sig);
 
 enum { NR_nanosleep = 35, NR_getpid = 39, NR_exit = 60, NR_getppid = 110, NR_gettid = 186 };
@@ -102,7 +104,8 @@ KTEST(clone_thread_sets_and_clears_its_tid_words)
     int32_t parent_word = 0, child_word = 0;
     int nr = current->process->nr_threads;
     ktest_child_entry(thread_exits);
-    int64_t tid = sys_clone(THREAD_FLAGS | C_PARENT_SETTID | C_CHILD_SETTID | C_CHILD_CLEARTID, 0, words, words + 4, 0);
+    int64_t tid = sys_clone(THREAD_FLAGS | C_PARENT_SETTID | C_CHILD_SETTID | C_CHILD_CLEARTID, 0,
+                            words, words + 4, 0);
     KCHECK(tid > 1);
     KCHECK_EQ(get_user(parent_word, words), 0);
     KCHECK_EQ(parent_word, tid);
@@ -129,7 +132,8 @@ static void grandchild_exits(void)
     user_exit(5);
 }
 
-/* clone() returns twice; the child has another stack and must not return into the parent's frames. */
+/* clone() returns twice; the child has another stack and must not return into the parent's frames.
+ */
 void user_clone_entry(void);
 __asm__(".text\n"
         ".globl user_clone_entry\n"

@@ -8,7 +8,8 @@
 #include "proc/signal_internal.h"
 #include "proc/task.h"
 
-int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2, uint32_t val3);
+int64_t sys_futex(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2,
+                  uint32_t val3);
 int64_t sys_futex_waitv(uaddr_t waiters, uint32_t nr, uint32_t flags, uaddr_t timeout, int clockid);
 int64_t sys_rt_sigaction(int sig, uaddr_t new_addr, uaddr_t old_addr, uint64_t set_size);
 
@@ -115,7 +116,9 @@ KTEST(futex_wait_times_out)
     ktime_t start = time_mono_ns();
     KCHECK_EQ(sys_futex(a, F_WAIT | F_PRIVATE, 0, timeout_of(NSEC_PER_MSEC), 0, 0), -ETIMEDOUT);
     KCHECK(time_mono_ns() - start >= NSEC_PER_MSEC);
-    KCHECK_EQ(sys_futex(a, F_WAIT_BITSET | F_PRIVATE, 0, timeout_of(time_mono_ns() + NSEC_PER_MSEC), 0, 1), -ETIMEDOUT);
+    KCHECK_EQ(sys_futex(a, F_WAIT_BITSET | F_PRIVATE, 0, timeout_of(time_mono_ns() + NSEC_PER_MSEC),
+                        0, 1),
+              -ETIMEDOUT);
     KCHECK_EQ(sys_futex(a, F_WAIT_BITSET | F_PRIVATE, 0, timeout_of(1), 0, 1), -ETIMEDOUT);
     KCHECK_EQ(sys_futex(a, F_WAKE | F_PRIVATE, 1, 0, 0, 0), 0);
 }
@@ -123,7 +126,8 @@ KTEST(futex_wait_times_out)
 KTEST(futex_bitsets_select_waiters)
 {
     uaddr_t a = ktest_map(4096);
-    struct waiter_arg w[2] = {{.addr = a, .op = F_WAIT_BITSET, .bitset = 1}, {.addr = a, .op = F_WAIT_BITSET, .bitset = 6}};
+    struct waiter_arg w[2] = {{.addr = a, .op = F_WAIT_BITSET, .bitset = 1},
+                              {.addr = a, .op = F_WAIT_BITSET, .bitset = 6}};
     struct thread *t[2] = {mock_start(waits, &w[0]), mock_start(waits, &w[1])};
     mock_sleep(NSEC_PER_MSEC);
     KCHECK_EQ(sys_futex(a, F_WAKE_BITSET, 10, 0, 0, 8), 0);
@@ -171,11 +175,13 @@ KTEST(futex_requeued_waiter_goes_back_to_its_own_word_after_a_spurious_wake)
 
 KTEST(futex_shared_words_are_found_through_any_mapping)
 {
-    int64_t a = mm_map(current->mm, NULL, 0, 4096, PROT_READ_K | PROT_WRITE_K, MAP_SHARED_K | MAP_ANONYMOUS_K, 0);
+    int64_t a = mm_map(current->mm, NULL, 0, 4096, PROT_READ_K | PROT_WRITE_K,
+                       MAP_SHARED_K | MAP_ANONYMOUS_K, 0);
     KCHECK(a > 0);
     struct vma *v = mm_find(current->mm, (uaddr_t)a);
     KCHECK(v && v->file);
-    int64_t b = mm_map(current->mm, v->file, 0, 4096, PROT_READ_K | PROT_WRITE_K, MAP_SHARED_K, v->offset);
+    int64_t b =
+        mm_map(current->mm, v->file, 0, 4096, PROT_READ_K | PROT_WRITE_K, MAP_SHARED_K, v->offset);
     KCHECK(b > 0 && b != a);
     struct waiter_arg w = {.addr = (uaddr_t)a + 8, .op = F_WAIT};
     struct thread *t = mock_start(waits, &w);
@@ -192,7 +198,8 @@ KTEST(futex_wait_is_interrupted_by_a_signal)
     struct k_sigaction act = {.handler = 0x1000};
     struct k_siginfo info = {.si_signo = SIGUSR1};
     KCHECK_EQ(sys_rt_sigaction(SIGUSR1, ktest_bytes(&act, sizeof(act)), 0, 8), 0);
-    struct waiter_arg w[2] = {{.addr = a, .op = F_WAIT}, {.addr = a, .op = F_WAIT, .timeout = timeout_of(100 * NSEC_PER_SEC)}};
+    struct waiter_arg w[2] = {{.addr = a, .op = F_WAIT},
+                              {.addr = a, .op = F_WAIT, .timeout = timeout_of(100 * NSEC_PER_SEC)}};
     for (int i = 0; i < 2; i++) {
         struct thread *t = mock_start(waits, &w[i]);
         mock_sleep(NSEC_PER_MSEC);

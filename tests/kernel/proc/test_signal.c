@@ -10,11 +10,13 @@
 int64_t sys_rt_sigaction(int sig, uaddr_t new_addr, uaddr_t old_addr, uint64_t set_size);
 int64_t sys_rt_sigprocmask(int how, uaddr_t new_addr, uaddr_t old_addr, uint64_t set_size);
 int64_t sys_rt_sigpending(uaddr_t set_addr, uint64_t set_size);
-int64_t sys_rt_sigtimedwait(uaddr_t set_addr, uaddr_t info_addr, uaddr_t timeout_addr, uint64_t set_size);
+int64_t sys_rt_sigtimedwait(uaddr_t set_addr, uaddr_t info_addr, uaddr_t timeout_addr,
+                            uint64_t set_size);
 int64_t sys_tgkill(int tgid, int tid, int sig);
 int64_t sys_kill(int pid, int sig);
 int64_t sys_vfork(void);
-int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid, uint64_t tls);
+int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid,
+                  uint64_t tls);
 int64_t sys_wait4(int pid, uaddr_t status_addr, uint32_t options, uaddr_t usage_addr);
 int64_t sys_waitid(int type, int id, uaddr_t info_addr, uint32_t options, uaddr_t usage_addr);
 
@@ -215,7 +217,10 @@ static volatile int64_t interrupted_result;
 
 static void user_sigaction(int sig, void (*handler)(int), uint64_t flags, sigset_k mask)
 {
-    struct k_sigaction a = {.handler = (uint64_t)handler, .flags = flags | SA_RESTORER_K, .restorer = (uint64_t)user_sigreturn, .mask = mask};
+    struct k_sigaction a = {.handler = (uint64_t)handler,
+                            .flags = flags | SA_RESTORER_K,
+                            .restorer = (uint64_t)user_sigreturn,
+                            .mask = mask};
     user_call(NR_rt_sigaction, (uint64_t)sig, (uint64_t)&a, 0, 8, 0, 0);
 }
 

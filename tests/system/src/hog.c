@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Takes memory and uses all of it: hog MEGABYTES. Prints how much it got; exits with 12 (ENOMEM) when it was refused. */
+/* Takes memory and uses all of it: hog MEGABYTES. Prints how much it got; exits with 12 (ENOMEM)
+ * when it was refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile workload. It knows where the gate is, the one SYSCALL instruction that the host's filter lets through, and jumps to it with whatever
- * it likes; it writes the kernel's memory, which is mapped into every process of a keep; it tries the other ways into the host's kernel.
+ * A hostile workload. It knows where the gate is, the one SYSCALL instruction that the host's
+ * filter lets through, and jumps to it with whatever it likes; it writes the kernel's memory, which
+ * is mapped into every process of a keep; it tries the other ways into the host's kernel.
  *
- *     hostile GATE refused NR...             each call, with each set of hostile arguments, must be answered EPERM; prints how many were
- *     hostile GATE call NR SET               one call with one set of arguments; prints the answer, if there is one
- *     hostile GATE clone FLAGS               clone with these flags
- *     hostile GATE mmap FD FLAGS             a mapping of a descriptor
- *     hostile GATE write ADDRESS LENGTH      overwrites memory with a pattern
- *     hostile GATE unprotect ADDRESS LENGTH  makes memory writable through the gate and overwrites it
- *     hostile GATE int80|sysenter|vsyscall|farcall FILE   other entries; FILE is what they try to make
- *     hostile GATE frame                     rt_sigreturn with a frame of its own
+ *     hostile GATE refused NR...             each call, with each set of hostile arguments, must be
+ * answered EPERM; prints how many were hostile GATE call NR SET               one call with one set
+ * of arguments; prints the answer, if there is one hostile GATE clone FLAGS               clone
+ * with these flags hostile GATE mmap FD FLAGS             a mapping of a descriptor hostile GATE
+ * write ADDRESS LENGTH      overwrites memory with a pattern hostile GATE unprotect ADDRESS LENGTH
+ * makes memory writable through the gate and overwrites it hostile GATE
+ * int80|sysenter|vsyscall|farcall FILE   other entries; FILE is what they try to make hostile GATE
+ * frame                     rt_sigreturn with a frame of its own
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,7 +38,8 @@ static long gate(long nr, const uint64_t a[6])
     /* The red zone is skipped: the call writes there. */
     __asm__ volatile("addq $-128, %%rsp\n\tcall *%[gate]\n\tsubq $-128, %%rsp"
                      : "=a"(result)
-                     : [gate] "b"(gate_address), "a"(nr), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : [gate] "b"(gate_address), "a"(nr), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10),
+                       "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory", "cc");
     return result;
 }
@@ -47,13 +49,16 @@ static char *const no_env[] = {NULL};
 static char buffer[65536];
 static struct iovec vector = {buffer, sizeof(buffer)};
 
-/* Sets of arguments: none; all ones; what execve, openat, open, kill, ptrace, write and mmap like; pointers everywhere; high halves set. */
+/* Sets of arguments: none; all ones; what execve, openat, open, kill, ptrace, write and mmap like;
+ * pointers everywhere; high halves set. */
 enum { NR_SETS = 11 };
 static void arguments(int set, uint64_t a[6])
 {
     static const char path[] = "/tmp/cella-broke-out";
-    const uint64_t p = (uint64_t)(uintptr_t)path, b = (uint64_t)(uintptr_t)buffer, v = (uint64_t)(uintptr_t)&vector;
-    const uint64_t argv = (uint64_t)(uintptr_t)shell_argv, env = (uint64_t)(uintptr_t)no_env, shell = (uint64_t)(uintptr_t)shell_argv[0];
+    const uint64_t p = (uint64_t)(uintptr_t)path, b = (uint64_t)(uintptr_t)buffer,
+                   v = (uint64_t)(uintptr_t)&vector;
+    const uint64_t argv = (uint64_t)(uintptr_t)shell_argv, env = (uint64_t)(uintptr_t)no_env,
+                   shell = (uint64_t)(uintptr_t)shell_argv[0];
     const uint64_t sets[NR_SETS][6] = {
         {0},
         {~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull},
@@ -107,13 +112,17 @@ static void pollute(uint64_t address, uint64_t len)
 static long creat_int80(const char *path)
 {
     long result;
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(8), "b"(path), "c"(0666) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(8), "b"(path), "c"(0666)
+                     : "memory", "r8", "r9", "r10", "r11");
     return result;
 }
 
 static int other_entry(const char *how, const char *path)
 {
-    char *low = mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    char *low = mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     long result = 0;
     if (low == MAP_FAILED)
         return 3;
@@ -121,7 +130,10 @@ static int other_entry(const char *how, const char *path)
     if (strcmp(how, "int80") == 0)
         result = creat_int80(low);
     else if (strcmp(how, "sysenter") == 0)
-        __asm__ volatile("movq %%rsp, %%rbp\n\tsysenter" : "=a"(result) : "a"(8), "b"(low), "c"(0666) : "memory");
+        __asm__ volatile("movq %%rsp, %%rbp\n\tsysenter"
+                         : "=a"(result)
+                         : "a"(8), "b"(low), "c"(0666)
+                         : "memory");
     else if (strcmp(how, "vsyscall") == 0)
         result = ((long (*)(void *, void *))0xffffffffff600000ull)(buffer, NULL);
     else {
@@ -132,7 +144,10 @@ static int other_entry(const char *how, const char *path)
             uint16_t selector;
         } __attribute__((packed)) to = {(uint32_t)(uintptr_t)(low + 4096), 0x23};
         memcpy(low + 4096, code, sizeof(code));
-        __asm__ volatile("lcall *%[to]" : "=a"(result) : [to] "m"(to), "b"(low), "c"(0666) : "memory", "rdx", "r8", "r9", "r10", "r11");
+        __asm__ volatile("lcall *%[to]"
+                         : "=a"(result)
+                         : [to] "m"(to), "b"(low), "c"(0666)
+                         : "memory", "rdx", "r8", "r9", "r10", "r11");
     }
     printf("answer %s\n", result < 0 ? "an error" : "a success");
     return 0;
@@ -154,7 +169,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "unprotect") == 0) {
         uint64_t address = strtoull(one, NULL, 16), len = strtoull(two, NULL, 16);
-        result = gate(SYS_mprotect, (uint64_t[6]){address, len, PROT_READ | PROT_WRITE | PROT_EXEC});
+        result =
+            gate(SYS_mprotect, (uint64_t[6]){address, len, PROT_READ | PROT_WRITE | PROT_EXEC});
         printf("mprotect %ld\n", result);
         fflush(stdout);
         pollute(address, len);
@@ -167,12 +183,15 @@ int main(int argc, char **argv)
         a[0] = strtoull(one, NULL, 16);
         result = gate(SYS_clone, a);
     } else if (strcmp(mode, "mmap") == 0) {
-        uint64_t m[6] = {0, 4096, PROT_READ | PROT_WRITE, strtoull(two, NULL, 16), strtoull(one, NULL, 0), 0};
+        uint64_t m[6] = {
+            0, 4096, PROT_READ | PROT_WRITE, strtoull(two, NULL, 16), strtoull(one, NULL, 0), 0};
         result = gate(SYS_mmap, m);
     } else if (strcmp(mode, "frame") == 0) {
         char *top = buffer + 32768;
         memset(buffer, 0x7f, sizeof(buffer));
-        __asm__ volatile("movq %0, %%rsp\n\tmovl $15, %%eax\n\tjmp *%1" ::"r"(top), "r"(gate_address) : "memory", "rax");
+        __asm__ volatile("movq %0, %%rsp\n\tmovl $15, %%eax\n\tjmp *%1" ::"r"(top),
+                         "r"(gate_address)
+                         : "memory", "rax");
     } else {
         return other_entry(mode, one);
     }

@@ -122,7 +122,8 @@ static void files(void)
     rewind(f);
     char *answer = fgets(text, sizeof(text), f);
     fstat(fd, &st);
-    printf("file: '%s', %ld bytes, mode %o\n", answer ? answer : "", (long)st.st_size, st.st_mode & 07777);
+    printf("file: '%s', %ld bytes, mode %o\n", answer ? answer : "", (long)st.st_size,
+           st.st_mode & 07777);
     fclose(f);
     unlink(name);
     errno = 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many operations that need no host: `ops COUNT [KIND]...` does COUNT of each kind (all without KIND) and prints a line that follows from COUNT.
- * The test compares what 2 and what 1,000,000 of each cost in host operations. The calls are made as C libraries make them, the number loaded
- * right before the instruction; syscall(3), which all calls share, is one site for many numbers and would trap each time.
+ * Many operations that need no host: `ops COUNT [KIND]...` does COUNT of each kind (all without
+ * KIND) and prints a line that follows from COUNT. The test compares what 2 and what 1,000,000 of
+ * each cost in host operations. The calls are made as C libraries make them, the number loaded
+ * right before the instruction; syscall(3), which all calls share, is one site for many numbers and
+ * would trap each time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,14 +52,20 @@ static long futex(uint32_t *word, long op, uint32_t value)
 {
     long result;
     register const struct timespec *timeout __asm__("r10") = NULL;
-    __asm__ volatile("movl %[nr], %%eax\n\tsyscall" : "=&a"(result) : [nr] "i"(SYS_futex), "D"(word), "S"(op), "d"(value), "r"(timeout) : "rcx", "r11", "memory");
+    __asm__ volatile("movl %[nr], %%eax\n\tsyscall"
+                     : "=&a"(result)
+                     : [nr] "i"(SYS_futex), "D"(word), "S"(op), "d"(value), "r"(timeout)
+                     : "rcx", "r11", "memory");
     return result;
 }
 
 static long clock_call(struct timespec *ts)
 {
     long result;
-    __asm__ volatile("movl %[nr], %%eax\n\tsyscall" : "=&a"(result) : [nr] "i"(SYS_clock_gettime), "D"(CLOCK_MONOTONIC), "S"(ts) : "rcx", "r11", "memory");
+    __asm__ volatile("movl %[nr], %%eax\n\tsyscall"
+                     : "=&a"(result)
+                     : [nr] "i"(SYS_clock_gettime), "D"(CLOCK_MONOTONIC), "S"(ts)
+                     : "rcx", "r11", "memory");
     return result;
 }
 
@@ -191,7 +199,8 @@ static const struct {
     const char *name;
     uint64_t (*run)(void);
 } kinds[] = {
-    {"pipe", do_pipe}, {"futex", do_futex}, {"eventfd", do_eventfd}, {"tmpfs", do_tmpfs}, {"signal", do_signal}, {"getpid", do_getpid}, {"clock", do_clock},
+    {"pipe", do_pipe},     {"futex", do_futex},   {"eventfd", do_eventfd}, {"tmpfs", do_tmpfs},
+    {"signal", do_signal}, {"getpid", do_getpid}, {"clock", do_clock},
 };
 
 int main(int argc, char **argv)

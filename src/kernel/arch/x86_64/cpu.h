@@ -2,8 +2,9 @@
 /*
  * What is particular to the CPU: the per-CPU block behind GS, FS base, extended state.
  *
- * FS belongs to the workload and GS to the kernel: GS base points to the struct cpu of the running CPU. Kernel code uses general
- * registers only, so the workload's extended state stays live in the CPU until the scheduler switches threads.
+ * FS belongs to the workload and GS to the kernel: GS base points to the struct cpu of the running
+ * CPU. Kernel code uses general registers only, so the workload's extended state stays live in the
+ * CPU until the scheduler switches threads.
  */
 #ifndef CELLA_KERNEL_ARCH_CPU_H
 #define CELLA_KERNEL_ARCH_CPU_H
@@ -15,31 +16,33 @@
 
 struct thread;
 
-/* One per CPU. The first fields are known to assembly (entry.S) by offset. Only the owner CPU writes it, but for the run
- * queue (rq_lock) and need_resched (any CPU, a store). */
+/* One per CPU. The first fields are known to assembly (entry.S) by offset. Only the owner CPU
+ * writes it, but for the run queue (rq_lock) and need_resched (any CPU, a store). */
 struct cpu {
-    struct cpu *self;          /*  0 */
-    uint64_t kstack_top;       /*  8: where the running thread's entry frame goes */
-    uint64_t scratch;          /* 16 */
-    struct thread *thread;     /* 24: the running one */
-    uint32_t need_resched;     /* 32 */
-    uint32_t in_user;          /* 36: 1 while workload code runs; the HAL may make it 2 */
-    void *hal_private;         /* 40: the HAL's */
+    struct cpu *self;      /*  0 */
+    uint64_t kstack_top;   /*  8: where the running thread's entry frame goes */
+    uint64_t scratch;      /* 16 */
+    struct thread *thread; /* 24: the running one */
+    uint32_t need_resched; /* 32 */
+    uint32_t in_user;      /* 36: 1 while workload code runs; the HAL may make it 2 */
+    void *hal_private;     /* 40: the HAL's */
     uint32_t id;
-    uint32_t idle;             /* 1 while in hal_cpu_idle or polling before it */
+    uint32_t idle; /* 1 while in hal_cpu_idle or polling before it */
     struct thread *idle_thread;
     struct thread *switched_from; /* the thread that hal_switch just left, for finish_switch */
     spinlock_t rq_lock;
-    uint32_t nr_running;       /* runnable threads queued, without the current one */
+    uint32_t nr_running; /* runnable threads queued, without the current one */
     struct list rq;
-    struct hal_as *as;         /* current address space */
+    struct hal_as *as; /* current address space */
     ktime_t slice_end; /* the running thread's turn ends */
     ktime_t fair_at;   /* the thread that has waited longest has a turn next */
     uint64_t nr_switches, idle_ns;
-    ktime_t idle_since; /* 0: not idle; what idle_ns lacks while it is */
+    ktime_t idle_since;     /* 0: not idle; what idle_ns lacks while it is */
     uint64_t nr_interrupts; /* ticks and kicks that met workload code */
-    uint32_t user_ticks, kernel_ticks; /* what the ticks since the last switch have met; counted by the HAL */
-    uint32_t tick_missed;              /* kernel_tick has yet to be called for one that met kernel code; set by the HAL */
+    uint32_t user_ticks,
+        kernel_ticks;     /* what the ticks since the last switch have met; counted by the HAL */
+    uint32_t tick_missed; /* kernel_tick has yet to be called for one that met kernel code; set by
+                             the HAL */
 };
 
 static inline struct cpu *this_cpu(void)
@@ -79,7 +82,9 @@ static inline void arch_set_fs_base(uint64_t v)
 }
 static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+    __asm__ volatile("cpuid"
+                     : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                     : "a"(leaf), "c"(sub));
 }
 
 /* ---- extended state (xstate.c) ---- */
@@ -94,8 +99,8 @@ void arch_xstate_save(void *area);
 void arch_xstate_restore(const void *area);
 /* Live registers -> standard format, as a signal frame wants it. */
 void arch_xstate_save_standard(void *area);
-/* Standard format -> live registers. The area was copied from the workload: the header is checked and reserved bits
- * cleared first. -EINVAL when the header cannot be loaded. */
+/* Standard format -> live registers. The area was copied from the workload: the header is checked
+ * and reserved bits cleared first. -EINVAL when the header cannot be loaded. */
 int arch_xstate_restore_standard(void *area);
 /* Live registers := the state of a fresh program. */
 void arch_xstate_reset(void);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processor as CPUID describes it (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E), in the words of Linux's /proc/cpuinfo.
+ * The processor as CPUID describes it (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E), in
+ * the words of Linux's /proc/cpuinfo.
  *
- * Virtual CPUs move between the host's: so what differs between those (APIC numbers, topology) is not asked of CPUID. Every virtual CPU counts as a core of
- * one package. Features whose registers XCR0 does not enable are left out: the workload cannot use them.
+ * Virtual CPUs move between the host's: so what differs between those (APIC numbers, topology) is
+ * not asked of CPUID. Every virtual CPU counts as a core of one package. Features whose registers
+ * XCR0 does not enable are left out: the workload cannot use them.
  */
 #include "arch/x86_64/cpuinfo.h"
 
@@ -24,34 +26,112 @@ struct flag_word {
 
 /* In the order in which Linux prints them. */
 static const struct flag_word flag_words[] = {
-    {1, 0, EDX, {"fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", NULL, "sep", "mtrr", "pge", "mca", "cmov",
-                 "pat", "pse36", "pn", "clflush", NULL, "dts", "acpi", "mmx", "fxsr", "sse", "sse2", "ss", "ht", "tm", "ia64", "pbe"}},
-    {0x80000001, 0, EDX, {[11] = "syscall", [19] = "mp", [20] = "nx", [22] = "mmxext", [25] = "fxsr_opt", [26] = "pdpe1gb",
-                          [27] = "rdtscp", [29] = "lm", [30] = "3dnowext", [31] = "3dnow"}},
+    {1, 0, EDX, {"fpu",  "vme",   "de",   "pse",     "tsc",  "msr", "pae",  "mce",
+                 "cx8",  "apic",  NULL,   "sep",     "mtrr", "pge", "mca",  "cmov",
+                 "pat",  "pse36", "pn",   "clflush", NULL,   "dts", "acpi", "mmx",
+                 "fxsr", "sse",   "sse2", "ss",      "ht",   "tm",  "ia64", "pbe"}},
+    {0x80000001,
+     0,
+     EDX,
+     {[11] = "syscall",
+      [19] = "mp",
+      [20] = "nx",
+      [22] = "mmxext",
+      [25] = "fxsr_opt",
+      [26] = "pdpe1gb",
+      [27] = "rdtscp",
+      [29] = "lm",
+      [30] = "3dnowext",
+      [31] = "3dnow"}},
     {0x80000007, 0, EDX, {[8] = "constant_tsc"}},
     {0x80000007, 0, EDX, {[8] = "nonstop_tsc"}},
-    {1, 0, ECX, {"pni", "pclmulqdq", "dtes64", "monitor", "ds_cpl", "vmx", "smx", "est", "tm2", "ssse3", "cid", "sdbg", "fma", "cx16",
-                 "xtpr", "pdcm", NULL, "pcid", "dca", "sse4_1", "sse4_2", "x2apic", "movbe", "popcnt", "tsc_deadline_timer", "aes",
-                 "xsave", NULL, "avx", "f16c", "rdrand", "hypervisor"}},
-    {0x80000001, 0, ECX, {"lahf_lm", "cmp_legacy", "svm", "extapic", "cr8_legacy", "abm", "sse4a", "misalignsse", "3dnowprefetch", "osvw",
-                          "ibs", "xop", "skinit", "wdt", NULL, "lwp", "fma4", "tce", NULL, "nodeid_msr", NULL, "tbm", "topoext",
-                          "perfctr_core", "perfctr_nb", NULL, "bpext", "ptsc", "perfctr_llc", "mwaitx"}},
-    {7, 0, EBX, {"fsgsbase", "tsc_adjust", "sgx", "bmi1", "hle", "avx2", NULL, "smep", "bmi2", "erms", "invpcid", "rtm", "cqm", NULL,
-                 "mpx", "rdt_a", "avx512f", "avx512dq", "rdseed", "adx", "smap", "avx512ifma", NULL, "clflushopt", "clwb", "intel_pt",
-                 "avx512pf", "avx512er", "avx512cd", "sha_ni", "avx512bw", "avx512vl"}},
+    {1, 0, ECX, {"pni",    "pclmulqdq", "dtes64", "monitor", "ds_cpl",
+                 "vmx",    "smx",       "est",    "tm2",     "ssse3",
+                 "cid",    "sdbg",      "fma",    "cx16",    "xtpr",
+                 "pdcm",   NULL,        "pcid",   "dca",     "sse4_1",
+                 "sse4_2", "x2apic",    "movbe",  "popcnt",  "tsc_deadline_timer",
+                 "aes",    "xsave",     NULL,     "avx",     "f16c",
+                 "rdrand", "hypervisor"}},
+    {0x80000001, 0, ECX, {"lahf_lm",    "cmp_legacy",  "svm",
+                          "extapic",    "cr8_legacy",  "abm",
+                          "sse4a",      "misalignsse", "3dnowprefetch",
+                          "osvw",       "ibs",         "xop",
+                          "skinit",     "wdt",         NULL,
+                          "lwp",        "fma4",        "tce",
+                          NULL,         "nodeid_msr",  NULL,
+                          "tbm",        "topoext",     "perfctr_core",
+                          "perfctr_nb", NULL,          "bpext",
+                          "ptsc",       "perfctr_llc", "mwaitx"}},
+    {7, 0, EBX, {"fsgsbase", "tsc_adjust", "sgx",      "bmi1",       "hle",      "avx2",
+                 NULL,       "smep",       "bmi2",     "erms",       "invpcid",  "rtm",
+                 "cqm",      NULL,         "mpx",      "rdt_a",      "avx512f",  "avx512dq",
+                 "rdseed",   "adx",        "smap",     "avx512ifma", NULL,       "clflushopt",
+                 "clwb",     "intel_pt",   "avx512pf", "avx512er",   "avx512cd", "sha_ni",
+                 "avx512bw", "avx512vl"}},
     {0xd, 1, EAX, {"xsaveopt", "xsavec", "xgetbv1", "xsaves", "xfd"}},
-    {7, 1, EAX, {[4] = "avx_vnni", [5] = "avx512_bf16", [10] = "fzrm", [11] = "fsrs", [12] = "fsrc"}},
-    {0x80000008, 0, EBX, {[0] = "clzero", [1] = "irperf", [2] = "xsaveerptr", [4] = "rdpru", [9] = "wbnoinvd", [12] = "amd_ibpb",
-                          [14] = "amd_ibrs", [15] = "amd_stibp", [24] = "amd_ssbd", [25] = "virt_ssbd", [26] = "amd_ssb_no"}},
+    {7,
+     1,
+     EAX,
+     {[4] = "avx_vnni", [5] = "avx512_bf16", [10] = "fzrm", [11] = "fsrs", [12] = "fsrc"}},
+    {0x80000008,
+     0,
+     EBX,
+     {[0] = "clzero",
+      [1] = "irperf",
+      [2] = "xsaveerptr",
+      [4] = "rdpru",
+      [9] = "wbnoinvd",
+      [12] = "amd_ibpb",
+      [14] = "amd_ibrs",
+      [15] = "amd_stibp",
+      [24] = "amd_ssbd",
+      [25] = "virt_ssbd",
+      [26] = "amd_ssb_no"}},
     {6, 0, EAX, {[0] = "dtherm", [1] = "ida", [2] = "arat", [4] = "pln", [6] = "pts", [7] = "hwp"}},
-    {7, 0, ECX, {[1] = "avx512vbmi", [2] = "umip", [3] = "pku", [4] = "ospke", [5] = "waitpkg", [6] = "avx512_vbmi2", [8] = "gfni",
-                 [9] = "vaes", [10] = "vpclmulqdq", [11] = "avx512_vnni", [12] = "avx512_bitalg", [13] = "tme",
-                 [14] = "avx512_vpopcntdq", [16] = "la57", [22] = "rdpid", [24] = "bus_lock_detect", [25] = "cldemote",
-                 [27] = "movdiri", [28] = "movdir64b", [29] = "enqcmd", [30] = "sgx_lc"}},
+    {7,
+     0,
+     ECX,
+     {[1] = "avx512vbmi",
+      [2] = "umip",
+      [3] = "pku",
+      [4] = "ospke",
+      [5] = "waitpkg",
+      [6] = "avx512_vbmi2",
+      [8] = "gfni",
+      [9] = "vaes",
+      [10] = "vpclmulqdq",
+      [11] = "avx512_vnni",
+      [12] = "avx512_bitalg",
+      [13] = "tme",
+      [14] = "avx512_vpopcntdq",
+      [16] = "la57",
+      [22] = "rdpid",
+      [24] = "bus_lock_detect",
+      [25] = "cldemote",
+      [27] = "movdiri",
+      [28] = "movdir64b",
+      [29] = "enqcmd",
+      [30] = "sgx_lc"}},
     {0x80000007, 0, EBX, {[0] = "overflow_recov", [1] = "succor", [3] = "smca"}},
-    {7, 0, EDX, {[2] = "avx512_4vnniw", [3] = "avx512_4fmaps", [4] = "fsrm", [8] = "avx512_vp2intersect", [10] = "md_clear",
-                 [14] = "serialize", [16] = "tsxldtrk", [18] = "pconfig", [19] = "arch_lbr", [20] = "ibt", [22] = "amx_bf16",
-                 [23] = "avx512_fp16", [24] = "amx_tile", [25] = "amx_int8", [28] = "flush_l1d", [29] = "arch_capabilities"}},
+    {7,
+     0,
+     EDX,
+     {[2] = "avx512_4vnniw",
+      [3] = "avx512_4fmaps",
+      [4] = "fsrm",
+      [8] = "avx512_vp2intersect",
+      [10] = "md_clear",
+      [14] = "serialize",
+      [16] = "tsxldtrk",
+      [18] = "pconfig",
+      [19] = "arch_lbr",
+      [20] = "ibt",
+      [22] = "amx_bf16",
+      [23] = "avx512_fp16",
+      [24] = "amx_tile",
+      [25] = "amx_int8",
+      [28] = "flush_l1d",
+      [29] = "arch_capabilities"}},
 };
 
 static uint32_t highest_leaf(uint32_t base)
@@ -152,7 +232,8 @@ static uint32_t cache_kib(void)
 
 struct cpu_identity {
     char vendor[13], model_name[49];
-    uint32_t family, model, stepping, max_leaf, clflush_bytes, physical_bits, virtual_bits, cache_kib;
+    uint32_t family, model, stepping, max_leaf, clflush_bytes, physical_bits, virtual_bits,
+        cache_kib;
     uint64_t tsc_khz;
 };
 
@@ -206,17 +287,23 @@ void cpuinfo_show(struct text *t, unsigned nr)
     identify(&id);
     const char *name = trimmed(id.model_name);
     for (unsigned i = 0; i < nr; i++) {
-        text_printf(t, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\nstepping\t: %u\n", i, id.vendor,
-                    id.family, id.model, *name ? name : "unknown", id.stepping);
+        text_printf(t,
+                    "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel "
+                    "name\t: %s\nstepping\t: %u\n",
+                    i, id.vendor, id.family, id.model, *name ? name : "unknown", id.stepping);
         text_printf(t, "cpu MHz\t\t: %lu.%03lu\n", id.tsc_khz / 1000, id.tsc_khz % 1000);
         if (id.cache_kib)
             text_printf(t, "cache size\t: %u KB\n", id.cache_kib);
-        text_printf(t, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\ninitial apicid\t: %u\n", nr, i, nr, i,
-                    i);
-        text_printf(t, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\n", id.max_leaf);
+        text_printf(t,
+                    "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: "
+                    "%u\napicid\t\t: %u\ninitial apicid\t: %u\n",
+                    nr, i, nr, i, i);
+        text_printf(t, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\n",
+                    id.max_leaf);
         show_flags(t);
-        text_printf(t, "bogomips\t: %lu.%02lu\nclflush size\t: %u\ncache_alignment\t: %u\n", id.tsc_khz / 500, id.tsc_khz / 5 % 100,
-                    id.clflush_bytes, id.clflush_bytes);
-        text_printf(t, "address sizes\t: %u bits physical, %u bits virtual\npower management:\n\n", id.physical_bits, id.virtual_bits);
+        text_printf(t, "bogomips\t: %lu.%02lu\nclflush size\t: %u\ncache_alignment\t: %u\n",
+                    id.tsc_khz / 500, id.tsc_khz / 5 % 100, id.clflush_bytes, id.clflush_bytes);
+        text_printf(t, "address sizes\t: %u bits physical, %u bits virtual\npower management:\n\n",
+                    id.physical_bits, id.virtual_bits);
     }
 }

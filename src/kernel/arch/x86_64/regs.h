@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The workload's general registers as saved on entry, at the top of the thread's kernel stack. Offsets are used by entry.S. */
+/* The workload's general registers as saved on entry, at the top of the thread's kernel stack.
+ * Offsets are used by entry.S. */
 #ifndef CELLA_KERNEL_ARCH_REGS_H
 #define CELLA_KERNEL_ARCH_REGS_H
 

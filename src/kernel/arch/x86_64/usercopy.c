@@ -34,7 +34,8 @@ int user_fault_in(uaddr_t addr, bool write)
         return -EFAULT;
     if (mm_fault(current->mm, addr, write ? FAULT_WRITE : FAULT_READ).sig)
         return -EFAULT;
-    /* mm_fault may find nothing to do for memory that the HAL fills by itself; the access decides. */
+    /* mm_fault may find nothing to do for memory that the HAL fills by itself; the access decides.
+     */
     return (write ? arch_user_touch_write(addr) : arch_user_touch_read(addr)) ? -EFAULT : 0;
 }
 

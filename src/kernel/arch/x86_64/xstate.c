@@ -2,8 +2,8 @@
 /*
  * Extended processor state (x87, SSE, AVX, AVX-512, AMX): save areas. Intel SDM vol. 1 chapter 13.
  *
- * Thread switches use the compacted form (XSAVEC), signal frames the standard one (XSAVE). The size of an area is that of the
- * larger, the standard form with everything that XCR0 enables.
+ * Thread switches use the compacted form (XSAVEC), signal frames the standard one (XSAVE). The size
+ * of an area is that of the larger, the standard form with everything that XCR0 enables.
  */
 #include "arch/x86_64/cpu.h"
 #include "base/errno.h"
@@ -33,7 +33,8 @@ void arch_xstate_init(void)
     xstate_size = ALIGN_UP((size_t)r[1], 64); /* EBX: size for what XCR0 enables now */
     cpuid(0xd, 1, r);
     has_xsavec = r[0] & 2;
-    /* PKRU is left to the workload as it stands: the kernel's own accesses must not depend on it. */
+    /* PKRU is left to the workload as it stands: the kernel's own accesses must not depend on it.
+     */
 }
 
 size_t arch_xstate_size(void)
@@ -88,7 +89,8 @@ void arch_xstate_reset(void)
     static const struct {
         uint8_t legacy[512];
         uint64_t header[8];
-    } __attribute__((aligned(64))) fresh = {.legacy = {[0] = 0x7f, [1] = 0x03, [24] = MXCSR_DEFAULT & 0xff, [25] = MXCSR_DEFAULT >> 8}};
+    } __attribute__((aligned(64))) fresh = {
+        .legacy = {[0] = 0x7f, [1] = 0x03, [24] = MXCSR_DEFAULT & 0xff, [25] = MXCSR_DEFAULT >> 8}};
     /* XSTATE_BV of zero: every component takes its initial value; MXCSR is loaded all the same. */
     arch_xstate_restore(&fresh);
 }
