@@ -46,9 +46,11 @@ void stats_program_ends(struct process *p, const char *comm)
     spin_unlock(&programs_lock);
 }
 
+/* Those that still run. The process whose end ends the keep has been counted already. */
 static int account_live(struct process *p, void *arg)
 {
-    stats_program_ends(p, p->leader ? p->leader->comm : "?");
+    if (p->nr_host_traps || p->nr_patched_calls)
+        stats_program_ends(p, p->leader ? p->leader->comm : "?");
     return 0;
 }
 

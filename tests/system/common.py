@@ -16,7 +16,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("CELLA_BUILD") or os.path.join(ROOT, "build"))
@@ -189,16 +191,18 @@ def stats(outcome):
     return found
 
 
+_lock = threading.RLock()
 _scratch_root = None
 
 
 def scratch(mode=0o755):
     """A fresh directory on the host, removed at the end."""
     global _scratch_root
-    if _scratch_root is None:
-        _scratch_root = tempfile.mkdtemp(prefix="cella-test-", dir="/tmp")
-        os.chmod(_scratch_root, 0o755)
-        atexit.register(shutil.rmtree, _scratch_root, True)
+    with _lock:
+        if _scratch_root is None:
+            _scratch_root = tempfile.mkdtemp(prefix="cella-test-", dir="/tmp")
+            os.chmod(_scratch_root, 0o755)
+            atexit.register(shutil.rmtree, _scratch_root, True)
     directory = tempfile.mkdtemp(dir=_scratch_root)
     os.chmod(directory, mode)
     return directory
@@ -208,21 +212,20 @@ _compiled = {}
 
 
 def compiled(name, *flags, compiler="gcc", static=True):
-    """Path of the program made from src/NAME.c; each is made once in a run."""
+    """Path of the program made from src/NAME.c, or from a source with an absolute path; each is made once in a run."""
     key = (name, flags, compiler, static)
-    if key not in _compiled:
-        if not shutil.which(compiler):
-            raise Skip(f"{compiler} is not installed")
-        path = os.path.join(scratch(), name)
-        source = name if os.path.isabs(name) else os.path.join(SOURCES, name + ".c")
-        if os.path.isabs(name):
-            path = os.path.join(scratch(), os.path.basename(name)[:-2])
-        p = subprocess.run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", *(["-static"] if static else []), *flags, "-o", path, source, "-lpthread", "-lm"],
-                           capture_output=True, text=True, check=False)
-        if p.returncode:
-            raise Failure(f"{compiler} refuses {source}: {p.stderr[-500:]!r}")
-        _compiled[key] = path
-    return _compiled[key]
+    with _lock:
+        if key not in _compiled:
+            if not shutil.which(compiler):
+                raise Skip(f"{compiler} is not installed")
+            source = name if os.path.isabs(name) else os.path.join(SOURCES, name + ".c")
+            path = os.path.join(scratch(), os.path.basename(source)[:-2])
+            p = subprocess.run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", *(["-static"] if static else []), *flags, "-o", path, source, "-lpthread", "-lm"],
+                               capture_output=True, text=True, check=False)
+            if p.returncode:
+                raise Failure(f"{compiler} refuses {source}: {p.stderr[-500:]!r}")
+            _compiled[key] = path
+        return _compiled[key]
 
 
 def need(program):
@@ -277,13 +280,27 @@ _failed = False
 def report(name, verdict="ok", why=""):
     """Prints a verdict: `ok`, `not ok` or `skip`."""
     global _failed
-    _failed = _failed or verdict == "not ok"
     why = " ".join(why.split())
-    print(f"{verdict} {name}" + (f": {why}" if verdict != "ok" else ""), flush=True)
+    with _lock:
+        _failed = _failed or verdict == "not ok"
+        print(f"{verdict} {name}" + (f": {why}" if verdict != "ok" else ""), flush=True)
 
 
-def main():
-    """Runs the tests that the arguments select."""
+def _run(named):
+    name, fn = named
+    try:
+        if fn() is not REPORTED:
+            report(name)
+    except Skip as e:
+        report(name, "skip", str(e))
+    except Failure as e:
+        report(name, "not ok", str(e))
+    except Exception as e:  # a test program must not hide the tests after it
+        report(name, "not ok", f"{type(e).__name__}: {e}")
+
+
+def main(workers=1):
+    """Runs the tests that the arguments select; several at a time where they mostly wait."""
     patterns = sys.argv[1:]
     if patterns == ["--list"]:
         for name, _ in _tests:
@@ -292,16 +309,7 @@ def main():
     if not os.access(CELLA, os.X_OK):
         print(f"{CELLA} is not there; run make, or set CELLA", file=sys.stderr)
         return 2
-    for name, fn in _tests:
-        if patterns and not any(p in name for p in patterns):
-            continue
-        try:
-            if fn() is not REPORTED:
-                report(name)
-        except Skip as e:
-            report(name, "skip", str(e))
-        except Failure as e:
-            report(name, "not ok", str(e))
-        except Exception as e:  # a test program must not hide the tests after it
-            report(name, "not ok", f"{type(e).__name__}: {e}")
+    chosen = [t for t in _tests if not patterns or any(p in t[0] for p in patterns)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(_run, chosen))
     return 1 if _failed else 0

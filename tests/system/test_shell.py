@@ -135,7 +135,7 @@ id | busybox id -u && busybox id -g && busybox id -un
 ionice | busybox ionice -c 3 busybox echo x
 ipcalc | busybox ipcalc -bnm 10.1.2.3/12
 kill | busybox sleep 50 & busybox kill $!; wait $!; echo $?; busybox kill -l
-killall | busybox cp "$(busybox which sleep)" ./cella-sleeper && { ./cella-sleeper 50 & sleep 0.2; busybox killall cella-sleeper; wait $!; echo $?; }
+killall | busybox cp "$(busybox which sleep)" ./cella-killed && { ./cella-killed 50 & sleep 0.2; busybox killall cella-killed; wait $!; echo $?; }
 less | busybox less text </dev/null
 link | busybox link text hard && busybox stat -c %h text
 linux32 | busybox linux32 busybox uname -m
@@ -333,4 +333,4 @@ def bash_stdin():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(workers=3))

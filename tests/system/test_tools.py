@@ -133,4 +133,4 @@ git archive HEAD | md5sum; git bundle create -q ../x.bundle main && git clone -q
 tool("xz with threads and gzip on 20 MB", "seq 3000000 | xz -1 -T2 | xz -dc -T2 | md5sum; seq 2000000 | gzip -6 | gzip -dc | md5sum", timeout=180)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(workers=2))

@@ -45,7 +45,7 @@ def call_numbers():
 def allowed_calls():
     """Names on the gate's list, from its source."""
     with open(os.path.join(ROOT, "src", "hal", "process", "wall.c"), encoding="utf-8") as f:
-        names = re.findall(r"\{HOST_(\w+), \"", f.read())
+        names = re.findall(r"\{HOST_(\w+),\s*\"", f.read())
     expect(names, "no list in src/hal/process/wall.c")
     return names
 
@@ -93,17 +93,24 @@ class Canary:
 
 
 _canary = None
+_canary_lock = threading.Lock()
+
+
+def canary():
+    """The one of this run."""
+    global _canary
+    with _canary_lock:
+        if _canary is None:
+            _canary = Canary()
+        return _canary
 
 
 @contextlib.contextmanager
 def nothing_outside_changes():
     """Fails if the host's process or files have changed after the body."""
-    global _canary
-    if _canary is None:
-        _canary = Canary()
-    _canary.check()
+    canary().check()
     yield
-    _canary.check()
+    canary().check()
 
 
 class Attack:
@@ -322,14 +329,14 @@ def kill_all():
 @test("signals to process ids of the host find nobody")
 def kill_host_pid():
     with nothing_outside_changes():
-        outcome = keep(["/bin/bash", "-c", f"kill -KILL {_canary.process.pid} {os.getpid()}; echo $?"])
+        outcome = keep(["/bin/bash", "-c", f"kill -KILL {canary().process.pid} {os.getpid()}; echo $?"])
         expect(outcome.out == b"1\n" and outcome.err.count(b"No such process") == 2, repr(outcome))
 
 
 @test("a program that is executed and a file that is made stay in the keep")
 def exec_inside():
     with nothing_outside_changes():
-        outcome = keep(["/bin/sh", "-c", f"echo changed >{_canary.directory}/file; rm {_canary.directory}/secret; cp /bin/sh /tmp/cella-broke-out; /tmp/cella-broke-out -c 'echo ran'; chmod 4755 /bin/sh /tmp/cella-broke-out"])
+        outcome = keep(["/bin/sh", "-c", f"echo changed >{canary().directory}/file; rm {canary().directory}/secret; cp /bin/sh /tmp/cella-broke-out; /tmp/cella-broke-out -c 'echo ran'; chmod 4755 /bin/sh /tmp/cella-broke-out"])
         expect(outcome.out == b"ran\n", repr(outcome))
 
 
@@ -528,7 +535,7 @@ def odd_names():
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(workers=4))
     finally:
         if _canary:
             _canary.end()

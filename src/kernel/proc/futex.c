@@ -8,7 +8,7 @@
  * bucket by a waker is woken; one that finds itself still queued gave up (signal, timeout).
  *
  * PI futexes: the owner's tid stands in the word; unlock hands the lock to the longest waiter.
- * Priorities are not lent: the scheduler has none to lend.
+ * Priorities are not lent: a holder runs at its own.
  *
  * Locks: bucket locks in ascending order -> thread->wake_lock.
  */
