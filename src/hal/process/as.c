@@ -17,6 +17,7 @@
 
 #define POOL_MAX 8u
 #define ESRCH_HOST 3
+#define GRAVEYARD_LOOKS 8u
 
 struct hal_as *as0;
 static struct list pool = LIST_INIT(pool), graveyard = LIST_INIT(graveyard);
@@ -32,11 +33,16 @@ struct hal_as *as_alloc(void)
 {
     struct hal_as *as = NULL;
     spin_lock(&as_lock);
-    if (!list_empty(&graveyard) && hal_can_signal) {
-        struct hal_as *old = list_first(&graveyard, struct hal_as, link);
+    /* An idle CPU may linger in one for long, so the oldest need not be the first to be gone. */
+    struct hal_as *old, *tmp;
+    unsigned looks = 0;
+    list_for_each_safe(old, tmp, &graveyard, link) {
+        if (!hal_can_signal || looks++ >= GRAVEYARD_LOOKS)
+            break;
         if (HOST3(HOST_tgkill, old->pid, old->pid, 0) == -ESRCH_HOST) {
             list_del(&old->link);
             as = old;
+            break;
         }
     }
     spin_unlock(&as_lock);
@@ -94,8 +100,8 @@ struct hal_as *hal_as_fork(void)
 
 void as_wipe_current(void)
 {
-    HOST2(HOST_munmap, USER_MIN, USER_LIMIT - USER_MIN);
     this_carrier()->as->wipe = false;
+    HOST2(HOST_munmap, USER_MIN, USER_LIMIT - USER_MIN);
 }
 
 void hal_as_destroy(struct hal_as *as)

@@ -91,6 +91,9 @@ void hal_switch(struct hal_context *prev, struct hal_context *next, struct hal_a
 {
     struct carrier *me = this_carrier();
     if (likely(!as || as == me->as)) {
+        /* This CPU was idle there since before the address space was put away and taken anew. */
+        if (unlikely(as && as->wipe))
+            as_wipe_current();
         if (prev != next)
             arch_switch_stacks(prev, next);
         return;
