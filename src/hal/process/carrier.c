@@ -64,11 +64,11 @@ void carrier_loop(void *arg)
         if (go & GO_RUN)
             break;
     }
+    cpus[c->cpu].hal_private = c;
     if (c->as->wipe)
         as_wipe_current();
     if (!c->timer_armed)
         carrier_arm_timer(c);
-    cpus[c->cpu].hal_private = c;
     carrier_resume(c->resume_rsp);
 }
 
