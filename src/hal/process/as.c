@@ -121,20 +121,20 @@ void hal_as_destroy(struct hal_as *as)
         spin_unlock(&as_lock);
         return;
     }
-    /* Its end takes the memory along. */
-    spin_lock(&as_lock);
-    list_add_tail(&as->link, &graveyard);
-    spin_unlock(&as_lock);
+    /* Its end takes the memory along. The last CPU to leave ends it. */
     __atomic_store_n(&as->dying, true, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&as->users, __ATOMIC_SEQ_CST) != 0)
-        return; /* the last CPU to leave ends it */
-    for (unsigned i = 0; i < hal_cpus; i++) {
+    bool left = __atomic_load_n(&as->users, __ATOMIC_SEQ_CST) == 0;
+    for (unsigned i = 0; left && i < hal_cpus; i++) {
         if (as->carrier[i].tid > 0) {
             __atomic_fetch_or(&as->carrier[i].go, GO_EXIT, __ATOMIC_SEQ_CST);
             futex_wake_host(&as->carrier[i].go, 1);
             break;
         }
     }
+    /* Not before: from the graveyard the record may become another one's at any moment. */
+    spin_lock(&as_lock);
+    list_add_tail(&as->link, &graveyard);
+    spin_unlock(&as_lock);
 }
 
 /* ---- mappings of the current address space ---- */

@@ -217,7 +217,9 @@ void hal_cpu_yield(void)
 void hal_cpu_kick(unsigned cpu)
 {
     uint32_t *sleeping = &host_window()->cpu_sleeping[cpu];
-    if (__atomic_exchange_n(sleeping, 0, __ATOMIC_SEQ_CST) == 1) {
+    /* An idle CPU is woken even when somebody has taken its word already: that may have been a carrier
+     * whose process ended before it came to the wake. */
+    if (__atomic_exchange_n(sleeping, 0, __ATOMIC_SEQ_CST) == 1 || READ_ONCE(cpus[cpu].idle)) {
         futex_wake_host(sleeping, 1);
         return;
     }

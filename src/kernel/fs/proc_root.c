@@ -196,3 +196,17 @@ struct super_block *procfs_create(void)
 {
     return pseudo_create("proc", &proc_fs);
 }
+
+struct process *proc_dir_process(const struct file *f)
+{
+    if (f->inode->sb->priv != &proc_fs)
+        return NULL;
+    const struct pseudo_node *n = pseudo_node(f->inode);
+    struct thread *t = n->entry == &proc_pid_entry ? proc_thread(n) : NULL;
+    if (!t)
+        return NULL;
+    struct process *p = t->process;
+    process_get(p);
+    thread_put(t);
+    return p;
+}

@@ -18,6 +18,8 @@ struct mm;
 struct thread *proc_thread(const struct pseudo_node *n);
 /* May current look into t: its memory, its files (ptrace's read access)? 0 or -EACCES. */
 int proc_may_look(struct thread *t);
+/* The process whose /proc/PID directory that file is, counted; NULL when it is none, or gone. */
+struct process *proc_dir_process(const struct file *f);
 /* The same by node; for pseudo_entry.open. -ESRCH when it is gone. */
 int proc_open_private(const struct pseudo_node *n);
 

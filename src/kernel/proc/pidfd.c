@@ -7,6 +7,7 @@
 #include "base/printk.h"
 #include "base/usercopy.h"
 #include "fs/anon_file.h"
+#include "fs/procfs.h"
 #include "fs/vfs.h"
 #include "proc/pid.h"
 #include "proc/signal_internal.h"
@@ -87,12 +88,26 @@ int64_t sys_pidfd_open(int pid, uint32_t flags)
     return is_err(f) ? ptr_err(f) : fd_install(f, 0, true);
 }
 
+/* The process of a pidfd, or of an open /proc/PID directory, counted; or err_ptr(-EBADF). */
+static struct process *signal_target(int fd)
+{
+    struct process *p = pidfd_get_process(fd, NULL);
+    struct file *f = is_err(p) ? fd_get(fd) : NULL;
+    if (f) {
+        struct process *of_directory = proc_dir_process(f);
+        if (of_directory)
+            p = of_directory;
+        file_put(f);
+    }
+    return p;
+}
+
 int64_t sys_pidfd_send_signal(int fd, int sig, uaddr_t info_addr, uint32_t flags)
 {
     struct k_siginfo info;
     if (flags)
         return -EINVAL;
-    struct process *p = pidfd_get_process(fd, NULL);
+    struct process *p = signal_target(fd);
     if (is_err(p))
         return ptr_err(p);
     int64_t result = 0;
