@@ -79,18 +79,50 @@ enum cella_host_op {
     CELLA_HOST_STATFS = 16,
     /* a0 handle, a1 size wanted (0: length only); data: name, NUL -> value. a2: 0 get, 1 list. */
     CELLA_HOST_GETXATTR = 17,
-    /* a0: 0 stdin. Waits for input; up to data_len bytes. Result: bytes, 0 at the end of input.
-       Cancelled by CANCEL with -EINTR. */
+    /* a0: session << 2 | 0. Waits for input; up to data_len bytes. Result: bytes, 0 at the end of
+       input. Cancelled by CANCEL with -EINTR. */
     CELLA_HOST_CONSOLE_READ = 18,
-    /* a0: 1 stdout, 2 stderr, 3 the launcher's log line. Result: bytes written (all, unless an
-       error). */
+    /* a0: session << 2 | stream: 1 stdout, 2 stderr; of session 0 also 3: a line for the launcher's
+       log. Result: bytes written (all, unless an error). */
     CELLA_HOST_CONSOLE_WRITE = 19,
     /* a0: slot number of a request that may be waiting. Result: 0 cancelled or already done. */
     CELLA_HOST_CANCEL = 20,
-    /* a0: wait status of the workload. No reply; the host ends the keep. */
+    /* a0: wait status. a1: 0: the keep's workload is done: no reply, the host ends the keep. A
+       session's number: the program that `cella exec` started has ended. Result: 0. */
     CELLA_HOST_EXIT = 21,
-    /* --stats text, in data, for the launcher's standard error; a0 offset, a1: 1 = last piece. */
-    CELLA_HOST_STATS = 22,
+    /* Waits until the host wants a further program started in the keep (`cella exec`). Result: the
+       session's number (1 and up), with struct cella_session_header and strings in data. Cancelled
+       by CANCEL. */
+    CELLA_HOST_SESSION_WAIT = 22,
+    /* a0: session. Result: size of its terminal, rows << 16 | columns; -ENOTTY. */
+    CELLA_HOST_CONSOLE_SIZE = 23,
+
+    /* Network. Addresses are struct cella_host_sockaddr. What arrives is told by NET_WAIT alone, so
+     * no request stays out for each socket; the keep gives credit for what it has room for. */
+
+    /* a0: CELLA_HOST_INET or _INET6, a1: CELLA_HOST_STREAM or _DGRAM. Result: handle. -EACCES: the
+       keep has no network. */
+    CELLA_HOST_SOCKET = 24,
+    /* a0 handle, a1: for a stream the backlog (it listens at once), a2: CELLA_HOST_BIND_* flags;
+       data: address. Result: 0 and the address got in data. -EADDRNOTAVAIL: this port is not
+       published, so nobody outside can reach it; no reason for the keep to refuse its program. */
+    CELLA_HOST_BIND = 25,
+    /* a0 handle, data: address. Result: 0: begun (a stream's end is told by a NET_CONNECTED
+       record), or an error at once. A datagram socket: the peer is set; address got in data. */
+    CELLA_HOST_CONNECT = 26,
+    /* a0 handle, a1: flags (1: an address stands before the bytes). Never waits. Result: bytes
+       taken, which may be fewer for a stream: then a NET_WRITABLE record follows when there is room
+       again. Errors as send(2). */
+    CELLA_HOST_SEND = 27,
+    /* a0 handle, a1: credit: bytes (stream), bytes (datagrams, headers not counted) or connections
+       (listener) that the host may deliver beyond what it was given before. Result: 0. */
+    CELLA_HOST_RECV = 28,
+    /* Waits until something arrived on any socket; fills the data range with struct
+       cella_host_net_record. Several may be out. Result: bytes. Cancelled by CANCEL. */
+    CELLA_HOST_NET_WAIT = 29,
+    /* a0 handle, a1: enum cella_host_sockctl, a2: value. Result: 0 or the value; GET*NAME: address
+       in data. */
+    CELLA_HOST_SOCKCTL = 30,
     CELLA_HOST_NR_OPS,
 };
 
@@ -135,6 +167,63 @@ struct cella_host_dirent {
     uint8_t pad[3];
     char name[]; /* not NUL-terminated */
 };
+
+enum { CELLA_HOST_INET = 2, CELLA_HOST_INET6 = 10 };  /* families: Linux's numbers */
+enum { CELLA_HOST_STREAM = 1, CELLA_HOST_DGRAM = 2 }; /* types: Linux's numbers */
+enum { CELLA_HOST_BIND_REUSEADDR = 1, CELLA_HOST_BIND_REUSEPORT = 2, CELLA_HOST_BIND_V6ONLY = 4 };
+
+struct cella_host_sockaddr {
+    uint16_t family;
+    uint16_t port; /* host byte order */
+    uint32_t scope_id;
+    uint8_t addr[16]; /* IPv4: the first 4 bytes; network byte order; the rest zero */
+};
+
+enum cella_host_sockctl {
+    CELLA_HOST_SHUTDOWN = 0, /* a2: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2 */
+    CELLA_HOST_GETSOCKNAME = 1,
+    CELLA_HOST_GETPEERNAME = 2,
+    CELLA_HOST_SET_NODELAY = 3,
+    CELLA_HOST_SET_KEEPALIVE = 4,
+    CELLA_HOST_SET_BROADCAST = 5,
+    CELLA_HOST_SET_LINGER = 6, /* a2: seconds, UINT64_MAX: off */
+    CELLA_HOST_SEND_OOB = 7,   /* a2: the byte */
+    CELLA_HOST_NR_SOCKCTL,
+};
+
+enum cella_host_net_kind {
+    CELLA_HOST_NET_DATA = 1,      /* bytes of a stream */
+    CELLA_HOST_NET_DATAGRAM = 2,  /* addr: sender; bytes */
+    CELLA_HOST_NET_EOF = 3,       /* the peer sends no more */
+    CELLA_HOST_NET_ERROR = 4,     /* value: errno > 0 */
+    CELLA_HOST_NET_CONNECTED = 5, /* value: 0 or errno > 0; addr: own address */
+    CELLA_HOST_NET_ACCEPTED = 6,  /* value: handle of the new connection; addr: peer; 24 bytes: own
+                                     address */
+    CELLA_HOST_NET_WRITABLE = 7,
+};
+
+/* One record of NET_WAIT's answer; the next follows at a multiple of 8. */
+struct cella_host_net_record {
+    uint32_t rec_len; /* whole record, a multiple of 8 */
+    uint32_t handle;
+    uint32_t kind; /* enum cella_host_net_kind */
+    uint32_t len;  /* bytes in data[] */
+    uint64_t value;
+    struct cella_host_sockaddr addr;
+    uint8_t data[];
+};
+
+/* What SESSION_WAIT tells, then strings, each NUL-terminated: workdir (may be empty), nr_args
+ * arguments (the first is the program), nr_env variables. */
+struct cella_session_header {
+    uint32_t size;  /* with the strings */
+    uint32_t flags; /* CELLA_SESSION_* */
+    uint32_t nr_args, nr_env;
+    uint32_t uid, gid; /* UINT32_MAX: those of the keep's workload */
+    uint32_t stdio_mode[3];
+    uint32_t stdio_is_tty;
+};
+enum { CELLA_SESSION_TERMINAL = 1 }; /* a terminal of its own for the program (-t) */
 
 /* One direction: `tail` counts what the producer published, `head` what the consumer took (each
  * written by one side only, mod 2^32); entries are slot numbers. */
@@ -191,7 +280,15 @@ struct cella_host_window {
 /* Boot information: the header, then strings, each NUL-terminated, in this order: hostname,
  * workdir, program, nr_args arguments (argv[0], as typed, is the first), nr_env variables, and for
  * each grant its place in the keep. */
-enum { CELLA_BOOT_TRACE = 1, CELLA_BOOT_STATS = 2, CELLA_BOOT_DEBUG = 4 };
+enum {
+    CELLA_BOOT_TRACE = 1,
+    CELLA_BOOT_STATS = 2,
+    CELLA_BOOT_DEBUG = 4,
+    CELLA_BOOT_TERMINAL = 8,  /* -t: the standard streams are a terminal with the keep's own line
+                                 discipline */
+    CELLA_BOOT_SESSIONS = 16, /* the host may start further programs (`cella exec`) */
+    CELLA_BOOT_NET = 32,      /* there is something beyond the keep's own loopback */
+};
 struct cella_boot_grant {
     uint32_t flags; /* 1: writable; 2: the root file system's lower layer; 4: a single file */
     uint32_t pad;

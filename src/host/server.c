@@ -143,7 +143,6 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_CONSOLE_WRITE] = console_write,
     [CELLA_HOST_CANCEL] = serve_cancel,
     [CELLA_HOST_EXIT] = serve_exit,
-    [CELLA_HOST_STATS] = console_stats,
 };
 
 /* ---- the submission ring ---- */
@@ -162,7 +161,7 @@ static bool call_prepare(struct server *server, uint32_t slot, struct server_cal
     memcpy(&call->req, words, sizeof(call->req));
 
     const struct cella_host_request *req = &call->req;
-    if (req->op >= CELLA_HOST_NR_OPS) {
+    if (req->op >= CELLA_HOST_NR_OPS || !operations[req->op]) {
         call->result = -ENOSYS;
         return false;
     }

@@ -121,8 +121,8 @@ static void write_all(int fd, const char *text, size_t len)
 }
 
 /* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain
- * text passes. end_line: a newline is added where there is none. */
-static int64_t log_text(struct console *console, const uint8_t *data, uint32_t len, bool end_line)
+ * text passes. A newline is added where there is none. */
+static int64_t log_text(struct console *console, const uint8_t *data, uint32_t len)
 {
     char text[4096 + 1];
     for (uint32_t at = 0; at < len;) {
@@ -133,18 +133,11 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
             if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') ||
                 text[i] == 0x7f)
                 text[i] = '?';
-        if (end_line && at == len && text[n - 1] != '\n')
+        if (at == len && text[n - 1] != '\n')
             text[n++] = '\n';
         write_all(console->log_fd, text, n);
     }
     return len;
-}
-
-enum served console_stats(struct server_call *call)
-{
-    call->result =
-        log_text(&call->server->console, call->data, call->req.data_len, call->req.a[1] == 1);
-    return SERVED;
 }
 
 /* ---- requests ---- */
@@ -154,7 +147,7 @@ enum served console_write(struct server_call *call)
     struct console *console = &call->server->console;
     uint64_t stream = call->req.a[0];
     if (stream == 3) {
-        call->result = log_text(console, call->data, call->req.data_len, true);
+        call->result = log_text(console, call->data, call->req.data_len);
         return SERVED;
     }
     if (stream != STREAM_OUT && stream != STREAM_ERR) {

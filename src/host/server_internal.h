@@ -136,7 +136,6 @@ int console_init(struct console *console, const struct server_config *config);
 void *console_thread(void *server);
 enum served console_read(struct server_call *call);
 enum served console_write(struct server_call *call);
-enum served console_stats(struct server_call *call);
 /* Ends a waiting console request of this slot with -EINTR. */
 void console_cancel(struct server *server, uint32_t slot);
 /* Waits until queued output is written or the time is over, then makes the thread end. */

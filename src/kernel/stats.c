@@ -14,10 +14,12 @@
 #include "syscall/syscall.h"
 
 static const char *const op_names[CELLA_HOST_NR_OPS] = {
-    "nop",          "root",          "lookup",   "close",  "stat",    "read",
-    "write",        "readdir",       "readlink", "create", "symlink", "link",
-    "unlink",       "rename",        "setattr",  "fsync",  "statfs",  "getxattr",
-    "console_read", "console_write", "cancel",   "exit",   "stats",
+    "nop",          "root",          "lookup",   "close",  "stat",         "read",
+    "write",        "readdir",       "readlink", "create", "symlink",      "link",
+    "unlink",       "rename",        "setattr",  "fsync",  "statfs",       "getxattr",
+    "console_read", "console_write", "cancel",   "exit",   "session_wait", "console_size",
+    "socket",       "bind",          "connect",  "send",   "recv",         "net_wait",
+    "sockctl",
 };
 
 #define MAX_PROGRAMS 128
