@@ -53,8 +53,8 @@ static bool has_fsgsbase(char *detail, size_t size)
 static bool has_xsave(char *detail, size_t size)
 {
     struct cpuid c = cpuid(13, 1);
-    DETAIL("xsavec %s", bit(c.a, 1) ? "yes" : "no");
-    return bit(cpuid(1, 0).c, 27) && bit(c.a, 1);
+    DETAIL("xsavec %s", bit(c.a, 1) ? "yes" : "no, slower switches");
+    return bit(cpuid(1, 0).c, 27);
 }
 
 static bool has_random(char *detail, size_t size)

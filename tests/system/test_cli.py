@@ -633,7 +633,8 @@ def overlay_in_memory():
     directory = data_directory()
     name = f"cella-overlay-{os.getpid()}"
     script = f"echo new >{directory}/file; echo x >{directory}/{name}; echo y >/{name}; rm -r /etc; mkdir /etc; ls /etc; cat {directory}/file /{name}"
-    outcome = keep(["/bin/sh", "-c", script], timeout=60)
+    # Root in the keep may do that to its own view, whoever runs the command.
+    outcome = keep(["/bin/sh", "-c", script], args=["--user", "0"], timeout=60)
     expect(outcome.code == 0 and outcome.out == b"new\ny\n", repr(outcome))
     expect(os.listdir(directory) == ["file"] and not os.path.exists(f"/{name}"), "a file of the keep is on the host")
     expect(os.path.exists("/etc/passwd"), "a file of the host is gone")
