@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "grants.h"
+#include "net_policy.h"
 
 /* Landlock ABI of the host's kernel; 0 when there is none. */
 int wall_landlock_abi(void);
@@ -26,7 +27,8 @@ int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella
 int wall_drop_capabilities(struct cella_error *err);
 
 /* Allows all threads of the process the calls of the request server only; signals go to `keep` and
- * its group only. */
-int wall_seccomp(pid_t keep, struct cella_error *err);
+ * its group only. Of the network it allows what the policy takes: no new socket where there are
+ * published ports alone, nothing at all without those. */
+int wall_seccomp(pid_t keep, const struct net_policy *net, struct cella_error *err);
 
 #endif
