@@ -294,7 +294,7 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     if (window_fd < 0)
         return -1;
 
-    if (wall_landlock(launch->grants, runtime_fd, err) < 0)
+    if (wall_landlock(launch->grants, launch->net, runtime_fd, err) < 0)
         return -1;
     clock_publish_first(launch->clock, run.window);
     if (keep_process_start(&run.keep, runtime_fd, kernel_memory_fd, window_fd, null_fd,

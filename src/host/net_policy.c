@@ -265,22 +265,50 @@ static int bind_alone(int fd, const union net_addr *addr)
     return result;
 }
 
-static int port_open(struct net_port *port, struct cella_error *err)
+/* A socket bound to port->addr; -1 with errno. */
+static int bound_socket(const struct net_port *port)
 {
-    char where[INET6_ADDRSTRLEN + 2];
-    bool is6 = port->addr.any.sa_family == AF_INET6;
     int on = 1;
-    addr_text(&port->addr, where, sizeof(where));
-    *(is6 ? &port->addr.in6.sin6_port : &port->addr.in.sin_port) = htons(port->host_port);
     cleanup_close int fd =
         socket(port->addr.any.sa_family,
                (port->is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return cella_error_set(err, "-p: this host has no %s: %s", is6 ? "IPv6" : "IPv4",
-                               strerror(errno));
-    if (is6)
+        return -1;
+    if (port->addr.any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind_alone(fd, &port->addr) < 0) {
+    return bind_alone(fd, &port->addr) < 0 ? -1 : steal_fd(&fd);
+}
+
+/* A socket for any free port, whose number is put into port->addr. It is bound a second time by
+ * number: Linux takes a port that it chose itself away again when a listener is shut. */
+static int bound_anywhere(struct net_port *port)
+{
+    in_port_t *number =
+        port->addr.any.sa_family == AF_INET6 ? &port->addr.in6.sin6_port : &port->addr.in.sin_port;
+    for (int tries = 0; tries < 16; tries++) {
+        union net_addr got;
+        socklen_t len = sizeof(got);
+        *number = 0;
+        cleanup_close int fd = bound_socket(port);
+        if (fd < 0 || getsockname(fd, &got.any, &len) < 0)
+            return -1;
+        *number = htons(net_addr_port(&got));
+        close(steal_fd(&fd));
+        int again = bound_socket(port);
+        if (again >= 0 || errno != EADDRINUSE)
+            return again;
+    }
+    return -1;
+}
+
+static int port_open(struct net_port *port, struct cella_error *err)
+{
+    char where[INET6_ADDRSTRLEN + 2];
+    bool is6 = port->addr.any.sa_family == AF_INET6;
+    addr_text(&port->addr, where, sizeof(where));
+    *(is6 ? &port->addr.in6.sin6_port : &port->addr.in.sin_port) = htons(port->host_port);
+    port->fd = port->host_port ? bound_socket(port) : bound_anywhere(port);
+    if (port->fd < 0) {
         switch (errno) {
         case EADDRINUSE:
             return cella_error_set(
@@ -291,6 +319,9 @@ static int port_open(struct net_port *port, struct cella_error *err)
                                    "-p: %s is not an address of this host; give one of its own "
                                    "(ip addr), or 0.0.0.0 for all",
                                    where);
+        case EAFNOSUPPORT:
+            return cella_error_set(err, "-p: this host has no %s; give another address",
+                                   is6 ? "IPv6" : "IPv4");
         case EACCES:
             return cella_error_set(err,
                                    "-p: port %u needs privileges; give one from 1024 up, e.g. -p "
@@ -301,13 +332,10 @@ static int port_open(struct net_port *port, struct cella_error *err)
                                    strerror(errno));
         }
     }
-    socklen_t len = sizeof(port->addr);
-    getsockname(fd, &port->addr.any, &len);
     if (port->host_port == 0)
         fprintf(stderr, "cella: %s:%u is port %u%s of the keep\n", where,
                 net_addr_port(&port->addr), port->keep_port, port->is_udp ? "/udp" : "");
     port->host_port = net_addr_port(&port->addr);
-    port->fd = steal_fd(&fd);
     return 0;
 }
 

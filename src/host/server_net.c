@@ -175,6 +175,7 @@ int64_t net_sock_new(struct net *net, int fd, int family, bool is_stream, struct
     sock->fd = steal_fd(&mine);
     sock->family = family;
     sock->is_stream = is_stream;
+    sock->open = true;
     sock->listening = sock->connecting = sock->watched = sock->published = sock->placeholder =
         false;
     sock->readable = sock->at_end = sock->want_write = false;
@@ -300,8 +301,10 @@ enum served server_net_socket(struct server_call *call)
                          : socket((int)family, (int)type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     call->result = fd < 0 ? (errno == EMFILE ? -ENFILE : -errno)
                           : net_sock_new(net, fd, (int)family, type == CELLA_HOST_STREAM, &sock);
-    if (call->result >= 0)
+    if (call->result >= 0) {
         sock->placeholder = placeholder;
+        sock->open = !sock->is_stream;
+    }
     return SERVED;
 }
 
@@ -336,6 +339,7 @@ static int bind_published(struct net *net, struct net_sock *sock, struct net_por
     sock->fd = port->fd;
     sock->watched = false;
     sock->listening = sock->is_stream;
+    sock->open = true;
     sock->placeholder = false;
     sock->published = true;
     sock->port = port;
@@ -362,7 +366,7 @@ static int bind_at_host(struct net_sock *sock, const union net_addr *addr, uint6
     if (sock->is_stream && backlog) {
         if (listen(sock->fd, backlog > 65535 ? 65535 : (int)backlog) < 0)
             return -errno;
-        sock->listening = true;
+        sock->listening = sock->open = true;
     }
     return 0;
 }
@@ -463,8 +467,9 @@ static enum served credit_locked(struct server_call *call, struct net *net, stru
         return SERVED;
     }
     sock->credit += (int64_t)more;
-    call->result = watch(net, sock);
-    if (sock->readable && sock->credit > 0)
+    /* A stream that is not yet connected has nothing to watch. */
+    call->result = sock->open ? watch(net, sock) : 0;
+    if (sock->open && sock->readable && sock->credit > 0)
         net_ready(net, sock);
     return SERVED;
 }

@@ -31,6 +31,7 @@ struct net_sock {
     int fd;               /* -1: closed */
     int family;           /* as the keep knows it */
     bool is_stream, listening, connecting, watched, published;
+    bool open;        /* may be read: connected, a listener, or for datagrams */
     bool placeholder; /* no socket yet: there are published ports alone */
     bool readable, at_end, want_write;
     bool tell_connected, tell_writable,

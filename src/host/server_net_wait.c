@@ -166,6 +166,7 @@ static void tell_connected(struct range *range, struct net_sock *sock)
     net_addr_show(&shown, &own, sock->family);
     put(range, sock, CELLA_HOST_NET_CONNECTED, (uint64_t)error, &shown, 0);
     sock->connecting = sock->tell_connected = false;
+    sock->open = error == 0;
 }
 
 static enum turn serve_socket(struct net *net, struct range *range, struct net_sock *sock)
@@ -179,7 +180,7 @@ static enum turn serve_socket(struct net *net, struct range *range, struct net_s
     if (sock->tell_writable)
         put(range, sock, CELLA_HOST_NET_WRITABLE, 0, NULL, 0);
     sock->tell_writable = false;
-    if (sock->connecting || !sock->readable || sock->credit <= 0 || sock->at_end)
+    if (!sock->open || !sock->readable || sock->credit <= 0 || sock->at_end)
         return TURN_DONE;
     uint32_t begin = range->at;
     enum turn turn = TURN_MORE;

@@ -33,6 +33,8 @@
 #define FS_MAKE_SYM (1ull << 12)
 #define FS_REFER (1ull << 13)
 #define FS_TRUNCATE (1ull << 14)
+#define NET_BIND_TCP (1ull << 0)
+#define NET_CONNECT_TCP (1ull << 1)
 #define FS_FILE_RIGHTS (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
 #define FS_CHANGE                                                                                  \
     (FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK |   \
@@ -55,7 +57,8 @@ static int allow(int ruleset_fd, int fd, uint64_t rights)
     return (int)syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
-int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella_error *err)
+int wall_landlock(const struct grant_table *grants, const struct net_policy *net, int runtime_fd,
+                  struct cella_error *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return cella_error_set(err, "the host refuses no_new_privs: %s", strerror(errno));
@@ -64,8 +67,10 @@ int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella
         return 0;
     /* All rights that this ABI knows: 13 in the first, then refer, truncate, device ioctl. */
     unsigned nr_fs = abi < 2 ? 13 : abi < 3 ? 14 : abi < 5 ? 15 : 16;
-    struct ruleset ruleset = {
-        .fs = (1ull << nr_fs) - 1, .net = 3, .scoped = 1 /* abstract sockets */};
+    struct ruleset ruleset = {.fs = (1ull << nr_fs) - 1,
+                              .net = (net->mode == NET_HOST ? 0 : NET_BIND_TCP) |
+                                     (net->mode == NET_NONE ? NET_CONNECT_TCP : 0),
+                              .scoped = 1 /* abstract sockets */};
     size_t size = abi < 4 ? 8 : abi < 6 ? 16 : 24;
     cleanup_close int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
     if (fd < 0)

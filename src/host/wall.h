@@ -20,7 +20,8 @@ int wall_landlock_abi(void);
 /* Shuts the file system but for the grants, the runtime's program file, and reading /proc. Before
  * the keep is cloned: being in the keep's own domain is what lets the launcher read the keep's
  * memory figures. Hosts without Landlock go on without it. */
-int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella_error *err);
+int wall_landlock(const struct grant_table *grants, const struct net_policy *net, int runtime_fd,
+                  struct cella_error *err);
 
 /* Keeps only the capabilities that serving files with the caller's rights takes. Before threads are
  * started. */
