@@ -178,19 +178,19 @@ bool tcp_has_room_or_ask(struct tcp_conn *c, unsigned side)
 /* ---- connect ---- */
 
 /* Makes the socket one that was never connected. socket.lock is held. */
-static int disconnect(struct tcp_sock *ts)
+static void disconnect(struct tcp_sock *ts)
 {
     struct socket *s = ts->inet.s;
     if (tcp_listening(s))
         tcp_listener_close(ts);
     if (ts->conn) {
         /* Threads in calls may still use it. */
-        if (ts->nr_former == ARRAY_LEN(ts->former))
-            return -ENOBUFS;
         tcp_close(ts, true);
         if (ts->conn->host)
             host_sock_ctl(ts->conn->host, CELLA_HOST_SHUTDOWN, SHUT_RDWR_K);
-        ts->former[ts->nr_former++] = ts->conn;
+        ts->conn->next_former = ts->former;
+        ts->former = ts->conn;
+        ts->nr_former++;
         __atomic_store_n(&ts->conn, NULL, __ATOMIC_RELEASE);
     }
     ts->connecting = false;
@@ -200,7 +200,6 @@ static int disconnect(struct tcp_sock *ts)
         inet_port_release(&tcp_table, &ts->inet);
     __atomic_store_n(&s->shut, 0, __ATOMIC_SEQ_CST);
     wake_all(&s->wait, KEY_END);
-    return 0;
 }
 
 /* socket.lock is held. 0: begun. */
@@ -208,6 +207,8 @@ static int begin(struct tcp_sock *ts, const struct sock_addr *addr)
 {
     struct socket *s = ts->inet.s;
     struct inet_addr to, own;
+    if (ts->nr_former == TCP_FORMER_MAX)
+        return -ENOBUFS;
     int r = inet_parse(s->family, addr, false, &to);
     if (r)
         return r;
@@ -244,7 +245,7 @@ static int outcome(struct tcp_sock *ts)
         return 0;
     }
     int err = socket_take_error(s);
-    (void)disconnect(ts);
+    disconnect(ts);
     return err ? err : -ECONNABORTED;
 }
 
@@ -262,7 +263,8 @@ static int tcp_connect(struct socket *s, const struct sock_addr *addr, bool nonb
         return -EINVAL;
     mutex_lock(&s->lock);
     if (addr->family == AF_UNSPEC_K) {
-        r = disconnect(ts);
+        disconnect(ts);
+        r = 0;
         goto out;
     }
     if (ts->connecting) {
@@ -280,7 +282,7 @@ static int tcp_connect(struct socket *s, const struct sock_addr *addr, bool nonb
             __atomic_store_n(&s->shut, 3, __ATOMIC_SEQ_CST);
             wake_all(&s->wait, KEY_END);
         } else if (r) {
-            (void)disconnect(ts);
+            disconnect(ts);
             goto out;
         }
         ts->connecting = true;
@@ -327,9 +329,9 @@ static int tcp_shutdown(struct socket *s, int how)
     bool reading = how != SHUT_WR_K, writing = how != SHUT_RD_K;
     if (state == TCP_LISTEN_K) {
         if (reading)
-            r = disconnect(ts);
+            disconnect(ts);
     } else if (state == TCP_SYN_SENT_K) {
-        r = disconnect(ts);
+        disconnect(ts);
     } else {
         if (state == TCP_CLOSE_K)
             r = -ENOTCONN;
@@ -357,8 +359,11 @@ static void tcp_release(struct socket *s)
         tcp_conn_put(ts->conn);
         ts->conn = NULL;
     }
-    while (ts->nr_former)
-        tcp_conn_put(ts->former[--ts->nr_former]);
+    while (ts->former) {
+        struct tcp_conn *c = ts->former;
+        ts->former = c->next_former;
+        tcp_conn_put(c);
+    }
     inet_port_release(&tcp_table, &ts->inet);
 }
 

@@ -28,6 +28,7 @@ enum { TCP_ESTABLISHED_K = 1, TCP_SYN_SENT_K = 2, TCP_FIN_WAIT2_K = 5, TCP_CLOSE
 #define TCP_LOOPBACK_MSS 32741
 #define TCP_BUFFER_DEFAULT 131072u
 #define SOMAXCONN_K 4096
+#define TCP_FORMER_MAX 1024
 
 enum tcp_half_flag {
     HALF_OPEN = 1,
@@ -52,6 +53,7 @@ struct tcp_conn {
     struct ref ref; /* one for each socket */
     struct host_sock *host; /* NULL: inside */
     struct tcp_half half[2];
+    struct tcp_conn *next_former; /* tcp_sock.former */
     struct inet_addr host_own; /* own address at the host, valid once half 0 is open */
 };
 
@@ -77,7 +79,7 @@ struct tcp_sock {
      * is released, also when another takes its place (connect after a refusal; AF_UNSPEC). */
     struct tcp_conn *conn;
     unsigned side; /* which half is this socket's */
-    struct tcp_conn *former[8];
+    struct tcp_conn *former; /* a chain of those */
     unsigned nr_former;
     bool connecting; /* a connect that did not wait has not been answered by a second one */
     struct tcp_listener *listener; /* kept until release */

@@ -105,7 +105,10 @@ struct socket *tcp_host_accept(struct socket *listener, const struct host_conn *
     struct inet_addr own = hc->own;
     /* The port is the one that was asked for, whatever the host calls it. */
     own.port = inet_of(listener)->local.port;
-    host_sock_credit(tcp_of(listener)->listener->host, 1);
+    mutex_lock(&listener->lock);
+    if (tcp_of(listener)->listener->host)
+        host_sock_credit(tcp_of(listener)->listener->host, 1);
+    mutex_unlock(&listener->lock);
     struct socket *s = tcp_child_new(listener, &own, &hc->peer);
     struct tcp_conn *c = s ? tcp_conn_new(s, NULL) : NULL;
     if (!c) {

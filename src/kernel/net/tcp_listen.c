@@ -275,7 +275,8 @@ int tcp_accept(struct socket *s, struct socket **out, struct sock_addr *peer, bo
     }
     if (tcp_listener_ready(l))
         wake_one(&s->wait, KEY_IN);
-    inet_format(s->family, &inet_of(*out)->peer, peer);
+    if (peer)
+        inet_format(s->family, &inet_of(*out)->peer, peer);
     return 0;
 }
 
