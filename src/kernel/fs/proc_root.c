@@ -172,6 +172,7 @@ static const struct pseudo_entry root_entries[] = {
     FILE_RO("loadavg", proc_loadavg_show),
     FILE_RO("meminfo", proc_meminfo_show),
     {.name = "mounts", .mode = S_IFLNK_K | 0777, .target = "self/mounts"},
+    {.name = "net", .mode = S_IFLNK_K | 0777, .target = "self/net"},
     FILE_CONSTANT("partitions", "major minor  #blocks  name\n\n"),
     {.name = "self", .mode = S_IFLNK_K | 0777, .readlink = self_readlink},
     FILE_RO("stat", proc_kernel_stat_show),

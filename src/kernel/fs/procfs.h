@@ -69,6 +69,10 @@ extern const struct file_ops proc_mem_fops;
 int proc_mounts_show(const struct pseudo_node *n, struct text *t);
 int proc_mountinfo_show(const struct pseudo_node *n, struct text *t);
 
+/* ---- fs/proc_net.c ---- */
+
+extern const struct pseudo_dir proc_net_dir;
+
 /* ---- fs/proc_system.c ---- */
 
 int proc_meminfo_show(const struct pseudo_node *n, struct text *t);

@@ -3,13 +3,18 @@
  * Sockets: what all families have in common, and the contract between the socket calls and a
  * family.
  *
- * net/socket.c        struct socket, its file, SOL_SOCKET options, waiting
- * net/socket_calls.c  the system calls: addresses, iovecs and control data of the workload in and
- * out net/unix*.c         AF_UNIX net/inet*.c tcp.c udp.c  AF_INET and AF_INET6: loopback inside
- * the keep, the rest through net/host_net.c net/netlink.c       AF_NETLINK: as much of rtnetlink as
- * getifaddrs(3) and ip(8) ask for
+ *   net/socket.c         struct socket, its file, waiting
+ *   net/socket_options.c the options of SOL_SOCKET
+ *   net/socket_calls.c   the system calls: addresses of the workload in and out
+ *   net/socket_msg.c     sendmsg and its kin: iovecs and control data in and out
+ *   net/unix*.c          AF_UNIX
+ *   net/inet*.c tcp.c udp.c  AF_INET and AF_INET6: loopback inside the keep, the rest through
+ *                        net/host_net.c
+ *   net/netlink.c        AF_NETLINK: as much of rtnetlink as getifaddrs(3) and ip(8) ask for
  *
  * Ownership: the open file owns the socket; a connection not yet accepted is owned by its listener.
+ * Others (peers) may keep the memory with socket_get; after ops->release it is dead, but its lock
+ * and wait queue can still be used.
  * Locks: socket.lock (mutex, sleeping) guards a socket's state against concurrent calls of one
  * protocol where it needs that; queues that events fill have spinlocks of their own. No wake-up is
  * done under a spinlock of a protocol. Waiting never holds socket.lock.
@@ -71,6 +76,13 @@ int put_cmsg(struct cmsg_out *out, int level, int type, const void *data, uint32
 /* Bytes of payload that a further message could hold. */
 uint32_t cmsg_room(const struct cmsg_out *out);
 
+/* One control message of a sender. */
+struct cmsg_in {
+    int32_t level, type;
+    const void *data;
+    uint32_t len;
+};
+
 /* One message to send or to receive. */
 struct sock_msg {
     struct uio *data;
@@ -83,6 +95,9 @@ struct sock_msg {
     uint32_t out_flags;           /* receive: MSG_TRUNC, MSG_CTRUNC, MSG_EOR... */
 };
 
+/* Steps through m->control; *at begins as 0. False: no more. */
+bool cmsg_next(const struct sock_msg *m, uint32_t *at, struct cmsg_in *c);
+
 struct socket;
 
 /* What a protocol does. Each is called without locks, may sleep, honours MSG_DONTWAIT or `nonblock`
@@ -92,8 +107,11 @@ struct socket;
 struct socket_ops {
     int (*bind)(struct socket *s, const struct sock_addr *addr);
     int (*connect)(struct socket *s, const struct sock_addr *addr, bool nonblock);
+    /* Joins two fresh sockets of the family (socketpair). */
+    int (*pair)(struct socket *a, struct socket *b);
     int (*listen)(struct socket *s, int backlog);
-    /* A connection as a new socket without a file, owned by the caller; its address in *peer. */
+    /* A connection as a new socket without a file, owned by the caller; its address in *peer when
+     * that is not NULL. */
     int (*accept)(struct socket *s, struct socket **out, struct sock_addr *peer, bool nonblock);
     int (*getname)(struct socket *s, struct sock_addr *addr, bool peer);
     int64_t (*sendmsg)(struct socket *s, struct sock_msg *m);
@@ -108,8 +126,11 @@ struct socket_ops {
     /* A SOL_SOCKET option changed that the protocol may have to pass on (SO_KEEPALIVE...); may be
      * NULL. */
     void (*option_changed)(struct socket *s, int name);
-    /* The file is closed: free all. Honours linger. The socket's memory is freed by socket.c. */
+    /* The file is closed: ends everything. Honours linger. Called once. */
     void (*release)(struct socket *s);
+    /* The last socket_put: frees what priv still points to; must not sleep. May be NULL. The
+     * socket's own memory is freed by socket.c. */
+    void (*destroy)(struct socket *s);
 };
 
 #define ENOIOCTLCMD_K 515
@@ -129,6 +150,7 @@ enum socket_flag { /* SOL_SOCKET switches, bits of socket.flags */
 };
 
 struct socket {
+    struct ref ref; /* socket_get, socket_put */
     uint16_t family, type;
     int32_t protocol;
     const struct socket_ops *ops;
@@ -140,6 +162,7 @@ struct socket {
     int32_t error;           /* SO_ERROR: positive errno, taken by socket_take_error; atomic */
     uint32_t sndbuf, rcvbuf; /* as SO_SNDBUF answers: doubled */
     uint32_t rcvlowat, linger_s, priority, mark;
+    uint32_t bound_if;                 /* SO_BINDTODEVICE: interface index; 0: none */
     uint64_t sndtimeo_ns, rcvtimeo_ns; /* 0: for ever */
     struct {
         kpid_t pid;
@@ -159,7 +182,10 @@ extern const struct socket_family unix_family, inet_family, inet6_family, netlin
 
 /* A socket without a protocol, for families' accept: common fields initialised. NULL: no memory. */
 struct socket *socket_alloc(int family, int type, int protocol);
-/* ops->release (when ops is set) and free. */
+/* The memory is kept for the holder until socket_put; socket_put may be called under spinlocks. */
+void socket_get(struct socket *s);
+void socket_put(struct socket *s);
+/* The owner's end: ops->release (when ops is set) and socket_put. */
 void socket_free(struct socket *s);
 /* A file that owns s (freed on error too); flags: SOCK_NONBLOCK_K. err_ptr. */
 struct file *socket_file(struct socket *s, int flags);
@@ -180,5 +206,21 @@ int socket_wait_result(int wait_result, uint64_t timeout_ns);
     } while (0)
 /* -EPIPE, after SIGPIPE to the caller unless MSG_NOSIGNAL. */
 int socket_broken_pipe(uint32_t msg_flags);
+
+/* ---- net/socket_options.c, for net/socket_calls.c ---- */
+
+int socket_set_option(struct socket *s, int name, const void *val, uint32_t len);
+int socket_get_option(struct socket *s, int name, void *val, uint32_t *len);
+
+/* For protocols: puts SO_TIMESTAMP, SO_TIMESTAMPNS control data of a message that came at
+ * real_ns (time_real_ns), when the socket wants them. */
+int socket_put_timestamp(struct socket *s, struct cmsg_out *out, uint64_t real_ns);
+
+/* ---- net/socket_calls.c and net/socket_msg.c between them ---- */
+
+/* The socket of a descriptor of current, borrowed (fs/files.h): err_ptr(-EBADF), (-ENOTSOCK). */
+struct socket *socket_borrow(int fd, struct file **f, bool *counted);
+int sock_addr_from_user(struct sock_addr *a, uaddr_t addr, int len);
+int sock_addr_to_user(const struct sock_addr *a, uaddr_t addr, uaddr_t user_len);
 
 #endif

@@ -3,10 +3,10 @@
  * A bounded queue of bytes, one direction of a stream connection: AF_UNIX streams, TCP inside the
  * keep, and what arrived for a TCP connection to the outside.
  *
- * Memory is taken as bytes come, in pages, and given back when they were read; an idle buffer holds
- * none. stream_buffer.lock (spin) guards pointers only: bytes are moved outside of it, by one
- * writer and one reader at a time (the caller's mutexes see to that; put_kernel may be the writer
- * from contexts that cannot sleep).
+ * Memory is taken as bytes come and given back when they were read; an idle buffer holds none.
+ * stream_buffer.lock (spin) guards pointers only: bytes are moved outside of it, by one writer and
+ * one reader at a time (the caller's mutexes see to that; put_kernel may be the writer from
+ * contexts that cannot sleep).
  */
 #ifndef CELLA_KERNEL_NET_STREAM_BUFFER_H
 #define CELLA_KERNEL_NET_STREAM_BUFFER_H
@@ -40,8 +40,8 @@ int64_t stream_buffer_write(struct stream_buffer *b, struct uio *u, uint64_t max
 /* Appends kernel bytes; all or nothing; does not look at the limit. 0 or -ENOMEM. Does not sleep.
  */
 int stream_buffer_put_kernel(struct stream_buffer *b, const void *bytes, size_t len);
-/* Moves up to max bytes to u, from `skip` bytes after the first; peek: leaves them. Bytes, or
- * -EFAULT when nothing moved. May sleep. */
+/* Moves up to max bytes to u (NULL: drops them), from `skip` bytes after the first (peek only);
+ * peek: leaves them. Bytes, or -EFAULT when nothing moved. May sleep. */
 int64_t stream_buffer_read(struct stream_buffer *b, struct uio *u, uint64_t max, uint64_t skip,
                            bool peek);
 
