@@ -59,7 +59,7 @@ static void wake_keep(struct server *server)
     }
 }
 
-void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
+static void publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
 {
     struct cella_host_window *window = server->window;
 
@@ -72,6 +72,11 @@ void server_complete(struct server *server, uint32_t slot, int64_t result, uint3
     server->cq_tail++;
     __atomic_store_n(&window->cq.tail, server->cq_tail, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&server->complete_lock);
+}
+
+void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
+{
+    publish(server, slot, result, answer_len);
     wake_keep(server);
 }
 
@@ -244,6 +249,8 @@ static void ring_wait(struct server *server)
                     return;
                 __builtin_ia32_pause();
             }
+            /* Whoever else wants this processor may be who we wait for. */
+            sched_yield();
         } while (now_ns() < until);
     }
     uint32_t doorbell = __atomic_load_n(&window->sq_doorbell, __ATOMIC_ACQUIRE);
@@ -257,11 +264,15 @@ static void ring_wait(struct server *server)
 static void *worker_thread(void *arg)
 {
     struct server *server = arg;
+    bool wake_due = false;
 
     pthread_mutex_lock(&server->lead);
     while (!worker_is_done(server)) {
         int slot = ring_take(server);
         if (slot < 0) {
+            if (wake_due)
+                wake_keep(server);
+            wake_due = false;
             if (!worker_is_done(server))
                 ring_wait(server);
             continue;
@@ -274,12 +285,19 @@ static void *worker_thread(void *arg)
         serve_fn *serve = operations[call.req.op];
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
+            if (wake_due)
+                wake_keep(server);
+            wake_due = false;
             pthread_mutex_unlock(&server->lead);
             call.may_block = true;
             served = serve(&call);
             if (served == SERVED)
                 call_finish(&call);
             pthread_mutex_lock(&server->lead);
+        } else if (served == SERVED && call.req.op == CELLA_HOST_SEND) {
+            /* Nobody waits for this one alone: one wake-up for all in the ring. */
+            publish(server, call.slot, call.result, call.answer_len);
+            wake_due = true;
         } else if (served == SERVED) {
             call_finish(&call);
         }
