@@ -236,12 +236,13 @@ static bool worker_is_done(struct server *server)
            (atomic_load(&server->stopping) && ring_is_empty(server));
 }
 
-/* Waits for a request: polls, then sleeps on the doorbell. The caller leads. */
-static void ring_wait(struct server *server)
+/* Waits for a request: polls where one is likely to follow soon, then sleeps on the doorbell. The
+ * caller leads. */
+static void ring_wait(struct server *server, bool expect_more)
 {
     struct cella_host_window *window = server->window;
 
-    if (server->spin_ns) {
+    if (server->spin_ns && expect_more) {
         uint64_t until = now_ns() + server->spin_ns;
         do {
             for (int i = 0; i < 32; i++) {
@@ -264,7 +265,7 @@ static void ring_wait(struct server *server)
 static void *worker_thread(void *arg)
 {
     struct server *server = arg;
-    bool wake_due = false;
+    bool wake_due = false, expect_more = true;
 
     pthread_mutex_lock(&server->lead);
     while (!worker_is_done(server)) {
@@ -274,7 +275,7 @@ static void *worker_thread(void *arg)
                 wake_keep(server);
             wake_due = false;
             if (!worker_is_done(server))
-                ring_wait(server);
+                ring_wait(server, expect_more);
             continue;
         }
         struct server_call call;
@@ -283,6 +284,10 @@ static void *worker_thread(void *arg)
             continue;
         }
         serve_fn *serve = operations[call.req.op];
+        /* After these the keep's thread has nothing to wait for; what follows comes with the next
+         * packet, and that takes longer than polling is worth. */
+        expect_more = call.req.op != CELLA_HOST_SEND && call.req.op != CELLA_HOST_RECV &&
+                      call.req.op != CELLA_HOST_NET_WAIT;
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
             if (wake_due)
