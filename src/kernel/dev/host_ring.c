@@ -7,11 +7,13 @@
  * in flight, lengths must lie within what was asked. A reply to a slot that is not in flight is
  * dropped and counted.
  *
- * Data area: DATA_CHUNKS pieces of one CELLA_HOST_MAX_IO each, and small pieces for calls without
- * bulk data: the first chunk is cut into a page per slot.
+ * Data area: at its start a small piece for every slot, for calls without bulk data. The rest is
+ * given out in pieces of 2^order units, SMALL_SIZE to CELLA_HOST_MAX_IO, by a buddy allocator whose
+ * lists live in kernel memory. The piece that was freed last is taken first, so that few pages of
+ * the area are ever touched.
  *
- * Locks: ring_lock (spin) guards slots, free lists and the producer side of sq; poll_lock (trylock)
- * the consumer side of cq.
+ * Locks: ring_lock (spin) guards slots, pieces and the producer side of sq; poll_lock (trylock) the
+ * consumer side of cq. Completions of asynchronous calls run under poll_lock, so one at a time.
  */
 #include "dev/host_ring.h"
 
@@ -23,29 +25,89 @@
 #include "proc/cpus.h"
 #include "proc/task.h"
 
-#define SMALL_SIZE 8192u /* every slot owns this much of the data area: names, stat, small reads   \
-                          */
-#define LARGE_SIZE CELLA_HOST_MAX_IO
-#define LARGE_BASE (CELLA_HOST_SLOTS * SMALL_SIZE)
-#define NR_LARGE ((CELLA_HOST_DATA_SIZE - LARGE_BASE) / LARGE_SIZE)
+#define SMALL_SIZE                                                                                 \
+    8192u /* every slot owns this much of the data area: names, stat, small reads                  \
+           */
+#define PIECES_BASE (CELLA_HOST_SLOTS * SMALL_SIZE)
+#define NR_UNITS ((CELLA_HOST_DATA_SIZE - PIECES_BASE) / SMALL_SIZE)
+#define MAX_ORDER 7
+#define NO_UNIT UINT16_MAX
 #define EMERGENCY_SLOT (CELLA_HOST_SLOTS - 1)
 #define EXIT_SLOT (CELLA_HOST_SLOTS - 2)
-#define HOST_ERRNO_MAX 133 /* EHWPOISON, Linux's last */
 #define NR_CALL_SLOTS (CELLA_HOST_SLOTS - 2)
 
 static struct cella_host_window *window;
 static char *data_area;
 static struct host_call *in_flight[CELLA_HOST_SLOTS];
-static uint32_t large_of[CELLA_HOST_SLOTS]; /* large piece + 1, 0: the slot's small one */
-static uint32_t sq_tail, cq_head;           /* our copies; the shared ones are only published */
+static uint32_t sq_tail, cq_head; /* our copies; the shared ones are only published */
 static uint32_t free_slots[NR_CALL_SLOTS], nr_free_slots;
-static uint32_t free_large[NR_LARGE], nr_free_large;
+static struct {
+    uint16_t next, prev;
+    uint8_t order; /* of the free piece that begins here, + 1; 0: none does */
+} unit[NR_UNITS];
+static uint16_t free_pieces[MAX_ORDER + 1];                /* first free piece of each order */
+static struct list room_waiters = LIST_INIT(room_waiters); /* asynchronous calls without a slot */
 static spinlock_t ring_lock = SPINLOCK_INIT, poll_lock = SPINLOCK_INIT,
                   emergency_lock = SPINLOCK_INIT;
 static struct wait_queue slot_wait;
 static bool emergency_done;
 struct host_op_count host_op_counts[CELLA_HOST_NR_OPS];
 uint64_t host_bad_replies;
+
+_Static_assert(SMALL_SIZE << MAX_ORDER == CELLA_HOST_MAX_IO, "the largest piece");
+_Static_assert(NR_UNITS % (1u << MAX_ORDER) == 0 && NR_UNITS < NO_UNIT, "whole pieces");
+
+/* ---- pieces of the data area; ring_lock held ---- */
+
+static void piece_link(uint32_t u, int order)
+{
+    unit[u].next = free_pieces[order];
+    unit[u].prev = NO_UNIT;
+    unit[u].order = (uint8_t)(order + 1);
+    if (unit[u].next != NO_UNIT)
+        unit[unit[u].next].prev = (uint16_t)u;
+    free_pieces[order] = (uint16_t)u;
+}
+
+static void piece_unlink(uint32_t u)
+{
+    if (unit[u].prev != NO_UNIT)
+        unit[unit[u].prev].next = unit[u].next;
+    else
+        free_pieces[unit[u].order - 1] = unit[u].next;
+    if (unit[u].next != NO_UNIT)
+        unit[unit[u].next].prev = unit[u].prev;
+    unit[u].order = 0;
+}
+
+/* Its first unit; -1: none is free. */
+static int piece_alloc(int order)
+{
+    int o = order;
+    while (o <= MAX_ORDER && free_pieces[o] == NO_UNIT)
+        o++;
+    if (o > MAX_ORDER)
+        return -1;
+    uint32_t u = free_pieces[o];
+    piece_unlink(u);
+    while (o-- > order)
+        piece_link(u + (1u << o), o);
+    return (int)u;
+}
+
+static void piece_free(uint32_t u, int order)
+{
+    for (; order < MAX_ORDER; order++) {
+        uint32_t buddy = u ^ 1u << order;
+        if (unit[buddy].order != order + 1)
+            break;
+        piece_unlink(buddy);
+        u = k_min(u, buddy);
+    }
+    piece_link(u, order);
+}
+
+/* ---- slots ---- */
 
 int host_ring_init(void)
 {
@@ -59,8 +121,10 @@ int host_ring_init(void)
     data_area = (char *)base + PAGE_ALIGN(sizeof(*w));
     for (uint32_t i = 0; i < NR_CALL_SLOTS; i++)
         free_slots[nr_free_slots++] = NR_CALL_SLOTS - 1 - i;
-    for (uint32_t i = 0; i < NR_LARGE; i++)
-        free_large[nr_free_large++] = i;
+    for (int order = 0; order <= MAX_ORDER; order++)
+        free_pieces[order] = NO_UNIT;
+    for (uint32_t u = NR_UNITS; u > 0;)
+        piece_link(u -= 1u << MAX_ORDER, MAX_ORDER);
     wait_queue_init(&slot_wait);
     window = w;
     return 0;
@@ -74,42 +138,63 @@ static void publish(uint32_t slot)
     __atomic_store_n(&window->sq.tail, sq_tail, __ATOMIC_RELEASE);
 }
 
+static int order_of(uint32_t size)
+{
+    int order = size <= SMALL_SIZE ? -1 : 0;
+    while (order >= 0 && SMALL_SIZE << order < size)
+        order++;
+    return order;
+}
+
+/* Gives c a slot and a piece for `need` bytes. Or, if c is asynchronous, a place in the queue. */
 static bool try_take_slot(struct host_call *c, uint32_t need)
 {
-    bool ok = false;
+    int order = order_of(need), u = 0;
     spin_lock(&ring_lock);
-    if (nr_free_slots && (need <= SMALL_SIZE || nr_free_large)) {
+    bool ok = nr_free_slots && (order < 0 || (u = piece_alloc(order)) >= 0);
+    if (ok) {
         c->slot = (int)free_slots[--nr_free_slots];
-        large_of[c->slot] = need > SMALL_SIZE ? free_large[--nr_free_large] + 1 : 0;
-        ok = true;
+        c->order = (int8_t)order;
+        c->shared = data_area + (order < 0 ? (uint32_t)c->slot * SMALL_SIZE
+                                           : PIECES_BASE + (uint32_t)u * SMALL_SIZE);
+    } else if (c->room) {
+        list_add_tail(&c->room_link, &room_waiters);
     }
     spin_unlock(&ring_lock);
     return ok;
 }
 
-static uint32_t slot_data_off(uint32_t slot)
+bool host_call_open(struct host_call *c, uint32_t size)
 {
-    return large_of[slot] ? LARGE_BASE + (large_of[slot] - 1) * LARGE_SIZE : slot * SMALL_SIZE;
+    return try_take_slot(c, size);
 }
 
-static void release_slot(uint32_t slot)
+void host_call_close(struct host_call *c)
 {
+    struct host_call *waiter = NULL;
     spin_lock(&ring_lock);
-    in_flight[slot] = NULL;
-    if (large_of[slot])
-        free_large[nr_free_large++] = large_of[slot] - 1;
-    free_slots[nr_free_slots++] = slot;
+    in_flight[c->slot] = NULL;
+    if (c->order >= 0)
+        piece_free((uint32_t)(c->shared - data_area - PIECES_BASE) / SMALL_SIZE, c->order);
+    free_slots[nr_free_slots++] = (uint32_t)c->slot;
+    if (!list_empty(&room_waiters)) {
+        waiter = list_first(&room_waiters, struct host_call, room_link);
+        list_del(&waiter->room_link);
+    }
     spin_unlock(&ring_lock);
     wake_all(&slot_wait, 0);
+    if (waiter)
+        waiter->room(waiter);
 }
 
-static void submit(struct host_call *c, uint32_t data_len)
+void host_call_submit(struct host_call *c, uint32_t data_len)
 {
-    struct cella_host_slot *s = &window->slots[c->slot];
-    s->req = (struct cella_host_request){.op = c->op,
-                                         .data_off = slot_data_off((uint32_t)c->slot),
-                                         .data_len = data_len,
-                                         .a = {c->a[0], c->a[1], c->a[2], c->a[3]}};
+    c->data_len = data_len;
+    window->slots[c->slot].req =
+        (struct cella_host_request){.op = c->op,
+                                    .data_off = (uint32_t)(c->shared - data_area),
+                                    .data_len = data_len,
+                                    .a = {c->a[0], c->a[1], c->a[2], c->a[3]}};
     spin_lock(&ring_lock);
     in_flight[c->slot] = c;
     publish((uint32_t)c->slot);
@@ -134,15 +219,15 @@ int64_t host_call(struct host_call *c, int flags)
     wait_queue_init(&c->q);
     c->done = false;
     c->recv_len = 0;
+    c->complete = c->room = NULL;
     WAIT_EVENT(&slot_wait, try_take_slot(c, need), flags & ~WAIT_EXCLUSIVE, KTIME_NEVER, r);
     if (r)
         return r;
-    char *data = data_area + slot_data_off((uint32_t)c->slot);
     if (c->send_len)
-        memcpy(data, c->send, c->send_len);
+        memcpy(c->shared, c->send, c->send_len);
     if (c->send2_len)
-        memcpy(data + c->send_len, c->send2, c->send2_len);
-    submit(c, need);
+        memcpy(c->shared + c->send_len, c->send2, c->send2_len);
+    host_call_submit(c, need);
     WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), flags & ~WAIT_EXCLUSIVE,
                KTIME_NEVER, r);
     if (r) {
@@ -153,9 +238,8 @@ int64_t host_call(struct host_call *c, int flags)
     }
     /* c->result and c->recv_len were copied from the slot once, by the poller. */
     int64_t result = c->result;
-    /* The kernel's own codes above (ERESTARTSYS...) are not the host's to give, nor is an
-     * interruption that nobody asked for. */
-    if (result < -HOST_ERRNO_MAX || (result == -EINTR && r == 0))
+    /* An interruption that nobody asked for. */
+    if (result == -EINTR && r == 0)
         result = -EIO;
     if (c->recv_len > c->recv_max) {
         host_bad_replies++;
@@ -163,10 +247,22 @@ int64_t host_call(struct host_call *c, int flags)
         result = -EIO;
     }
     if (result >= 0 && c->recv_len)
-        memcpy(c->recv, data, c->recv_len);
+        memcpy(c->recv, c->shared, c->recv_len);
     __atomic_add_fetch(&host_op_counts[c->op].bytes, send + c->recv_len, __ATOMIC_RELAXED);
-    release_slot((uint32_t)c->slot);
+    host_call_close(c);
     return r && result == -EINTR ? -ERESTARTSYS : result;
+}
+
+/* In the poller, for an asynchronous call. */
+static void complete(struct host_call *c)
+{
+    if (c->recv_len > c->data_len) {
+        host_bad_replies++;
+        c->recv_len = 0;
+        c->result = -EIO;
+    }
+    __atomic_add_fetch(&host_op_counts[c->op].bytes, c->send_len + c->recv_len, __ATOMIC_RELAXED);
+    c->complete(c);
 }
 
 static void host_events(uint32_t events)
@@ -213,12 +309,19 @@ bool host_ring_poll(void)
             in_flight[slot] = NULL;
             c->result = READ_ONCE(window->slots[slot].rep.result);
             c->recv_len = READ_ONCE(window->slots[slot].rep.data_len);
+            /* The kernel's own codes above (ERESTARTSYS...) are not the host's to give. */
+            if (c->result < -HOST_ERRNO_MAX)
+                c->result = -EIO;
         } else {
             host_bad_replies++;
         }
         spin_unlock(&ring_lock);
         if (!c)
             continue;
+        if (c->complete) {
+            complete(c);
+            continue;
+        }
         /* After `done` the caller may return and c be gone: the wake-up happens under the queue's
          * lock, which the caller takes before it leaves. */
         spin_lock(&c->q.lock);

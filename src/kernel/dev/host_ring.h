@@ -11,6 +11,8 @@
 #include "cella/host_abi.h"
 #include "proc/wait_queue.h"
 
+#define HOST_ERRNO_MAX 133 /* EHWPOISON, Linux's last: no greater one is taken from the host */
+
 struct host_call {
     uint32_t op;
     uint64_t a[4];
@@ -24,10 +26,18 @@ struct host_call {
      * where in recv. */
     void *recv;
     uint32_t recv_max, recv_len;
+    int64_t result; /* asynchronous calls: judged as host_call does, when `complete` is called */
+    /* Asynchronous calls (host_call_open). Both are called without locks and may not sleep:
+     * complete in the poller's context, room wherever a slot comes free. */
+    void (*complete)(struct host_call *c);
+    void (*room)(struct host_call *c);
+    char *shared; /* the call's piece of the shared data area: the host reads and writes it */
     /* Internal. */
     int slot;
+    int8_t order; /* of the piece; -1: the slot's small one */
     bool done;
-    int64_t result;
+    uint32_t data_len;
+    struct list room_link;
     struct wait_queue q;
 };
 
@@ -38,6 +48,14 @@ int host_ring_init(void);
  * WAIT_KILLABLE: then the request is cancelled (CANCEL) and -ERESTARTSYS returned when a signal
  * comes first. */
 int64_t host_call(struct host_call *c, int flags);
+/* Asynchronous calls: open takes a slot with `size` bytes of the shared area and never sleeps;
+ * false: nothing is free, and c->room(c) is called once when it is worth trying again. submit hands
+ * the first data_len bytes of c->shared to the host (send_len of them count as sent); c->complete
+ * then submits again, with all as it was or changed, or gives the slot back with close. recv_len
+ * bytes of answer stand in c->shared: to be read once, and not believed. */
+bool host_call_open(struct host_call *c, uint32_t size);
+void host_call_submit(struct host_call *c, uint32_t data_len);
+void host_call_close(struct host_call *c);
 /* Takes completions and events; wakes their threads. Cheap when there is none. True when something
  * was taken. */
 bool host_ring_poll(void);

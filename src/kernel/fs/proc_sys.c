@@ -13,6 +13,7 @@
 #include "mm/mm.h"
 #include "mm/page_cache.h"
 #include "mm/vma.h"
+#include "net/inet.h"
 #include "proc/pid.h"
 #include "proc/sysinfo.h"
 
@@ -262,11 +263,45 @@ static const struct pseudo_dir fs_dir = {
 /* ---- net ---- */
 
 static const struct pseudo_dir net_core_dir = {.entries = (const struct pseudo_entry[]){
+                                                   NUMBER("rmem_default", 212992),
+                                                   NUMBER("rmem_max", 212992),
                                                    NUMBER("somaxconn", 4096),
+                                                   NUMBER("wmem_default", 212992),
+                                                   NUMBER("wmem_max", 212992),
+                                                   {},
+                                               }};
+static const struct pseudo_dir net_ipv4_dir = {
+    .entries = (const struct pseudo_entry[]){
+        TEXT("ip_local_port_range", "32768\t60999\n"),
+        VARIABLE("ip_unprivileged_port_start", 0644, inet_unprivileged_port_start, 65535),
+        TEXT("ping_group_range", "1\t0\n"),
+        TEXT("tcp_available_congestion_control", "reno cubic\n"),
+        TEXT("tcp_congestion_control", "cubic\n"),
+        NUMBER("tcp_keepalive_intvl", 75),
+        NUMBER("tcp_keepalive_probes", 9),
+        NUMBER("tcp_keepalive_time", 7200),
+        TEXT("tcp_rmem", "4096\t131072\t425984\n"),
+        TEXT("tcp_wmem", "4096\t131072\t425984\n"),
+        {},
+    }};
+static const struct pseudo_dir net_ipv6_conf_all_dir = {.entries = (const struct pseudo_entry[]){
+                                                            NUMBER("disable_ipv6", 0),
+                                                            {},
+                                                        }};
+static const struct pseudo_dir net_ipv6_conf_dir = {.entries = (const struct pseudo_entry[]){
+                                                        DIR("all", &net_ipv6_conf_all_dir),
+                                                        DIR("lo", &net_ipv6_conf_all_dir),
+                                                        {},
+                                                    }};
+static const struct pseudo_dir net_ipv6_dir = {.entries = (const struct pseudo_entry[]){
+                                                   NUMBER("bindv6only", 0),
+                                                   DIR("conf", &net_ipv6_conf_dir),
                                                    {},
                                                }};
 static const struct pseudo_dir net_dir = {.entries = (const struct pseudo_entry[]){
                                               DIR("core", &net_core_dir),
+                                              DIR("ipv4", &net_ipv4_dir),
+                                              DIR("ipv6", &net_ipv6_dir),
                                               {},
                                           }};
 

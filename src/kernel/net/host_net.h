@@ -4,10 +4,11 @@
  * inet protocols (net/tcp.c, net/udp.c) use this; it knows nothing of struct socket.
  *
  * Receiving. A few NET_WAIT requests are always out. Their completions are taken where the kernel
- * looks for host completions, copied into the keep once, checked, and handed to the endpoint's
- * upcalls: record sizes, handle known, bytes within the credit given. A record that breaks a rule
- * is dropped and counted; one that is about data ends the endpoint with -EIO (upcall error), for a
- * gap in a stream must not pass for the stream.
+ * looks for host completions. Headers are copied into the keep once and checked: record sizes,
+ * handle known, bytes within the credit given. Payload is handed to the endpoint's upcalls where it
+ * lies, in memory that the host may change meanwhile: upcalls copy it, once, and look at the copy.
+ * A record that breaks a rule is dropped and counted; one that is about data ends the endpoint with
+ * -EIO (upcall error), for a gap in a stream must not pass for the stream.
  *
  * Sending. Bytes are put into the shared data area and submitted; the caller does not wait for the
  * reply. Order is kept by having one request out for each endpoint at a time; bytes that come
@@ -26,7 +27,8 @@
 struct host_sock;
 
 /* Upcalls, from the host-completion path: they may take spinlocks and wake threads, never sleep.
- * None comes after host_sock_release returned. */
+ * None comes after host_sock_release returned. `bytes` lie in shared memory: copy them, once. A
+ * function that an endpoint has no use for may be NULL. */
 struct host_sock_ops {
     void (*connected)(void *owner, int error, const struct cella_host_sockaddr *own); /* error: 0 or
                                                                                          positive */
@@ -68,10 +70,13 @@ uint64_t host_sock_unsent(struct host_sock *hs);
 bool host_sock_has_room(struct host_sock *hs);
 /* Lets the host deliver that much more. Does not sleep; cheap: small credits are gathered. */
 void host_sock_credit(struct host_sock *hs, uint32_t amount);
-/* enum cella_host_sockctl; shutdown for writing takes effect after what was taken is sent. */
+/* enum cella_host_sockctl; shutdown for writing takes effect after what was taken is sent.
+ * SEND_OOB: -EAGAIN while bytes are unsent. */
 int host_sock_ctl(struct host_sock *hs, int what, uint64_t value);
 int host_sock_name(struct host_sock *hs, bool peer, struct cella_host_sockaddr *addr);
-/* Closes at the host after what was taken is sent, and frees. Does not wait for the host. */
+/* Closes at the host after what was taken is sent (at once after SET_LINGER 0), and frees. Does not
+ * wait for the host; it does for an upcall that is under way, so call it without the locks that
+ * upcalls take, and never from one. */
 void host_sock_release(struct host_sock *hs);
 
 #endif
