@@ -301,7 +301,7 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
                            memwatch_tasks_allowed(), err) < 0)
         return -1;
     raise_file_limit();
-    net_policy_leave_network(launch->net);
+    net_policy_leave_network(launch->net, run.keep.pid_fd);
     memwatch_init(&run.memory, kernel_memory_fd, run.keep.pid, launch->boot.memory_limit_bytes);
 
     struct server_config config = {

@@ -379,10 +379,10 @@ int net_policy_open(struct net_policy *policy, struct cella_error *err)
     return 0;
 }
 
-void net_policy_leave_network(const struct net_policy *policy)
+void net_policy_leave_network(const struct net_policy *policy, int keep_pid_fd)
 {
     /* Not with a user namespace, where an ordinary user could have one: all owners of files but the
      * caller would be nobody. There the system-call filter stands alone. */
-    if (policy->mode == NET_NONE && unshare(CLONE_NEWNET) < 0)
+    if (policy->mode == NET_NONE && setns(keep_pid_fd, CLONE_NEWNET) < 0)
         return;
 }

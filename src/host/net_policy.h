@@ -51,9 +51,10 @@ int net_policy_allow_host(struct net_policy *policy, const char *spec, struct ce
 /* Binds the published ports and says on standard error what was chosen for port 0 and what --net
  * host exposes. Before anything of the keep is there. */
 int net_policy_open(struct net_policy *policy, struct cella_error *err);
-/* Where the keep can reach nothing, the calling process needs no network: enters an empty network
- * namespace if that is allowed. Sockets that are open stay of use. */
-void net_policy_leave_network(const struct net_policy *policy);
+/* Where the keep can reach nothing, the calling process needs no network: enters the empty one of
+ * the keep's first process, if there is such and the caller is allowed to. Sockets that are open
+ * stay of use. A namespace of its own would take milliseconds to make. */
+void net_policy_leave_network(const struct net_policy *policy, int keep_pid_fd);
 
 /* Is there anything beyond the keep's own loopback? */
 static inline bool net_policy_is_open(const struct net_policy *policy)
