@@ -7,6 +7,8 @@
 #include "ktest.h"
 #include "proc/task.h"
 
+int64_t sys_sched_yield(void);
+
 #define LIMIT 100000u
 
 static uint8_t pattern(uint64_t i)
@@ -134,7 +136,6 @@ KTEST(stream_buffer_bad_workload_memory_moves_what_is_good)
 
 #define STREAM_BYTES 2000000u
 static struct stream_buffer shared;
-static bool writer_done;
 
 static void writes(void *arg)
 {
@@ -146,24 +147,22 @@ static void writes(void *arg)
             break;
         in += (uint64_t)n;
         if (n == 0)
-            sched_yield();
+            sys_sched_yield();
     }
-    __atomic_store_n(&writer_done, true, __ATOMIC_RELEASE);
 }
 
 KTEST(stream_buffer_one_writer_and_one_reader_at_the_same_time)
 {
     uint64_t out = 0;
     stream_buffer_init(&shared, 5000);
-    mock_start(writes, NULL);
+    struct thread *t = mock_start(writes, NULL);
     while (out < STREAM_BYTES) {
         int64_t n = take(&shared, out, 1 + out % 2999, 0, false);
         KCHECK(n >= 0);
         out += (uint64_t)n;
         if (n == 0)
-            sched_yield();
+            sys_sched_yield();
     }
-    while (!__atomic_load_n(&writer_done, __ATOMIC_ACQUIRE))
-        sched_yield();
+    mock_join(t);
     KCHECK(list_empty(&shared.chunks));
 }
