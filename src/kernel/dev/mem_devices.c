@@ -168,16 +168,8 @@ static int tty_open(struct inode *inode, struct file *f)
  * input. */
 static int console_device_open(struct inode *inode, struct file *f)
 {
-    struct file *stream = console_file(1);
     (void)inode;
-    if (is_err(stream))
-        return (int)ptr_err(stream);
-    /* The stream's priv and operations live as long as the keep. */
-    f->ops = stream->ops;
-    f->priv = stream->priv;
-    f->mode |= FMODE_STREAM;
-    file_put(stream);
-    return 0;
+    return console_open_boot(f);
 }
 
 /* ---- numbers ---- */

@@ -213,7 +213,14 @@ static int anon_setattr(struct inode *inode, const struct iattr *attr)
 }
 
 static const struct inode_ops anon_inode_ops = {.setattr = anon_setattr};
-static const struct super_ops anon_super_ops;
+
+static void anon_evict(struct inode *inode)
+{
+    if (inode->ops->evict)
+        inode->ops->evict(inode);
+}
+
+static const struct super_ops anon_super_ops = {.evict = anon_evict};
 
 /* Makes the file system at first use. */
 static int anon_init(void)

@@ -211,6 +211,8 @@ struct inode_ops {
     /* Is a cached dentry still what the file system would answer? NULL: always. inode NULL: a
      * negative one. */
     bool (*revalidate)(struct inode *dir, const char *name, size_t len, struct inode *inode);
+    /* Anonymous inodes: the last reference is gone; what priv stands for may go too. */
+    void (*evict)(struct inode *inode);
 };
 
 enum {

@@ -275,6 +275,8 @@ void process_get(struct process *p);
 void process_put(struct process *p);
 /* Starts a kernel thread; fn returns when it ends. Runs in whatever address space is current. */
 struct thread *kthread_start(const char *name, void (*fn)(void *), void *arg);
+/* From now on killable and interruptible sleeps of this kernel thread end with -ERESTARTSYS. */
+void kthread_interrupt(struct thread *t);
 /* The following return a counted reference or NULL. */
 struct thread *thread_find(kpid_t tid);
 struct process *process_find(kpid_t pid);
