@@ -27,6 +27,7 @@ struct server_config {
     unsigned nr_cpus;                 /* of the keep */
     int stream[3];                    /* the keep's standard input, output, error */
     int log_fd;                       /* the launcher's log and --stats */
+    bool log_crlf;                    /* log_fd is a terminal that was made raw */
 };
 
 /* A server with its threads, which wait for server_start. NULL with *err filled when memory or
