@@ -58,7 +58,7 @@ static void reader(void *arg)
             break;
     }
     /* The host's terminal is gone. */
-    tty_hangup(m->tty, false);
+    tty_hangup(m->tty);
     terminal_put(m);
 }
 

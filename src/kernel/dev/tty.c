@@ -63,19 +63,18 @@ static void wake_both(struct tty *t, uint32_t key)
     wake_all(&t->master_q, key);
 }
 
-void tty_hangup(struct tty *t, bool on_exit)
+void tty_hangup(struct tty *t)
 {
     spin_lock(&t->lock);
     t->hangups++;
     t->nr_slaves = 0;
     t->slave_gone = true;
     t->stopped = false;
-    if (!on_exit)
-        ldisc_flush_input(t);
+    ldisc_flush_input(t);
     t->packet_status = 0;
     spin_unlock(&t->lock);
     wake_both(t, POLLIN_K | POLLOUT_K | POLLHUP_K);
-    tty_leave_session(t, on_exit);
+    tty_leave_session(t);
 }
 
 void tty_close_master(struct tty *t)
@@ -84,7 +83,7 @@ void tty_close_master(struct tty *t)
     spin_lock(&t->lock);
     t->master_closed = true;
     spin_unlock(&t->lock);
-    tty_hangup(t, false);
+    tty_hangup(t);
     tty_put(t);
 }
 

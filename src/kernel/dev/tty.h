@@ -173,9 +173,8 @@ void tty_put(struct tty *t);
 struct file *tty_open_slave(struct tty *t, uint32_t flags);
 /* Makes f, which is being opened, a file of the slave. 0 or negative errno. */
 int tty_attach(struct tty *t, struct file *f);
-/* All files of the slave die; the session's leader is told. on_exit: the leader is ending, so the
- * foreground group is. */
-void tty_hangup(struct tty *t, bool on_exit);
+/* All files of the slave die; the session loses its terminal, of which its leader is told. */
+void tty_hangup(struct tty *t);
 /* Drops the master's reference. */
 void tty_close_master(struct tty *t);
 void tty_set_winsize(struct tty *t, const struct k_winsize *size);
@@ -198,13 +197,13 @@ void tty_signal_foreground(struct tty *t, int sig);
 void tty_acquire(struct tty *t);
 /* current's controlling terminal, counted, or NULL. */
 struct tty *tty_of_current(void);
-/* Takes the terminal from its session: telling the leader (a hang-up), with on_exit the foreground
- * group. */
-void tty_leave_session(struct tty *t, bool on_exit);
+/* Takes the terminal from its session, whose leader gets SIGHUP and SIGCONT. */
+void tty_leave_session(struct tty *t);
 /* TIOCSCTTY TIOCNOTTY TIOCGPGRP TIOCSPGRP TIOCGSID. */
 int64_t tty_job_ioctl(struct tty *t, struct file *f, bool master, unsigned cmd, uint64_t arg);
-/* The process ends: a session's leader lets its terminal go. */
-void tty_process_exits(struct process *p);
+/* The process ends. A session's leader takes the terminal along, and the foreground group gets
+ * SIGHUP; files stay alive. proc_tree_lock is held. */
+void tty_leader_exits(struct process *p);
 
 /* ---- dev/pty.c ---- */
 extern const struct file_ops ptmx_device_ops;

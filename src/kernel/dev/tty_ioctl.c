@@ -232,7 +232,7 @@ int64_t tty_ioctl(struct tty *t, struct file *f, bool master, unsigned cmd, uint
     case TIOCVHANGUP_K:
         if (!capable(CAP_SYS_ADMIN_K))
             return -EPERM;
-        tty_hangup(t, false);
+        tty_hangup(t);
         return 0;
     default: {
         int64_t done = master ? master_ioctl(t, cmd, arg) : -ENOTTY;

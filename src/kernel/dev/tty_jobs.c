@@ -107,13 +107,11 @@ void tty_acquire(struct tty *t)
     spin_unlock(&proc_tree_lock);
 }
 
-void tty_leave_session(struct tty *t, bool on_exit)
+void tty_leave_session(struct tty *t)
 {
     spin_lock(&proc_tree_lock);
     struct process *leader = t->session ? process_find_locked(t->session) : NULL;
-    if (on_exit) {
-        signal_group(t->session, t->pgrp, SIGHUP);
-    } else if (leader && leader->tty == t) {
+    if (leader && leader->tty == t) {
         signal_kill_process(leader, SIGHUP);
         signal_kill_process(leader, SIGCONT);
         leader->tty_old_pgrp = t->pgrp;
@@ -122,25 +120,18 @@ void tty_leave_session(struct tty *t, bool on_exit)
     spin_unlock(&proc_tree_lock);
 }
 
-void tty_process_exits(struct process *p)
+void tty_leader_exits(struct process *p)
 {
-    spin_lock(&proc_tree_lock);
-    struct tty *t = NULL;
-    if (p->sid == p->pid) {
-        t = p->tty;
-        if (t) {
-            tty_get(t);
-        } else {
-            /* Its terminal hung up before: those whom it ran there are told now. */
-            signal_group(p->sid, p->tty_old_pgrp, SIGHUP);
-            signal_group(p->sid, p->tty_old_pgrp, SIGCONT);
-        }
-    }
-    p->tty_old_pgrp = 0;
-    spin_unlock(&proc_tree_lock);
+    struct tty *t = p->tty;
+    if (p->sid != p->pid)
+        return;
     if (t) {
-        tty_hangup(t, true);
-        tty_put(t);
+        signal_group(t->session, t->pgrp, SIGHUP);
+        session_lose(t);
+    } else {
+        /* Its terminal hung up before: those whom it ran there are told now. */
+        signal_group(p->sid, p->tty_old_pgrp, SIGHUP);
+        signal_group(p->sid, p->tty_old_pgrp, SIGCONT);
     }
 }
 

@@ -317,6 +317,7 @@ static bool end_process(struct process *p, struct list *dead)
 {
     reparent_children(p, dead);
     hangup_orphaned_pgrp(p, NULL);
+    tty_leader_exits(p);
     p->tty = NULL;
     p->zombie = true;
     return notify_parent_exit(p);
@@ -335,10 +336,8 @@ void thread_exit(int wait_status)
     if (last)
         process_timers_release(p);
     release_resources(t, last);
-    if (last) {
-        tty_process_exits(p);
+    if (last)
         stats_program_ends(p, t->comm);
-    }
     if (last && p == init_process)
         end_keep(p);
 

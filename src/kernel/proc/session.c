@@ -124,7 +124,7 @@ int64_t sys_vhangup(void)
         return -EPERM;
     struct tty *t = tty_of_current();
     if (t) {
-        tty_hangup(t, false);
+        tty_hangup(t);
         tty_put(t);
     }
     return 0;
