@@ -133,7 +133,8 @@ def resize():
         t.do(b"trap 'echo WIN''CH' WINCH", rb"")
         t.resize(40, 120)
         os.killpg(t.process.pid, signal.SIGWINCH)
-        t.await_text(rb"WINCH\r\n")
+        time.sleep(0.5)
+        t.do(b"", rb"WINCH\r\n")  # a shell that waits for a line traps behind it
         t.do(b"stty size", rb"40 120\r\n")
         t.type(b"exit\n")
         t.end(0)
