@@ -19,7 +19,7 @@
 
 struct run_options {
     const char *tee, *root, *workdir, *user, *hostname, *cpus, *memory;
-    bool trace, stats;
+    bool trace, stats, terminal;
     char **volumes, **env; /* as given, in order */
     unsigned nr_volumes, nr_env;
     struct net_policy *net;
@@ -52,6 +52,7 @@ static const struct option long_options[] = {
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"memory", required_argument, NULL, OPT_MEMORY},
+    {"terminal", no_argument, NULL, 't'},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"stats", no_argument, NULL, OPT_STATS},
     {"net", required_argument, NULL, OPT_NET},
@@ -72,6 +73,8 @@ static const char run_usage[] =
     "  -v HOST:KEEP[:ro|:rw] shows the host file or directory HOST at KEEP (default ro)\n"
     "  -e NAME=VALUE         adds an environment variable; nothing else of the caller's\n"
     "                        environment is passed\n"
+    "  -t                    gives PROGRAM a terminal of the keep's own; standard input must\n"
+    "                        be a terminal, which is raw meanwhile; adds the caller's TERM\n"
     "  --workdir DIR         directory in the keep to start in (default: the caller's where\n"
     "                        the root is /, else /)\n"
     "  --user UID[:GID]      user and group in the keep (default: the caller's)\n"
@@ -246,12 +249,13 @@ static int parse_options(int argc, char **argv, struct run_options *options,
         return cella_error_set(err, "out of memory");
     opterr = 0;
     /* '+': options after PROGRAM are the program's. */
-    for (int c; (c = getopt_long(argc, argv, "+:v:e:p:h", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "+:v:e:p:th", long_options, NULL)) != -1;) {
         switch (c) {
         case OPT_TEE: options->tee = optarg; break;
         case OPT_ROOT: options->root = optarg; break;
         case 'v': options->volumes[options->nr_volumes++] = optarg; break;
         case 'e': options->env[options->nr_env++] = optarg; break;
+        case 't': options->terminal = true; break;
         case OPT_WORKDIR: options->workdir = optarg; break;
         case OPT_USER: options->user = optarg; break;
         case OPT_HOSTNAME: options->hostname = optarg; break;
@@ -283,6 +287,9 @@ static int parse_options(int argc, char **argv, struct run_options *options,
     if (options->command[0][0] == '\0')
         return cella_error_set(err,
                                "the program's name is empty; e.g. cella run -- /bin/echo hello");
+    if (options->terminal && !isatty(STDIN_FILENO))
+        return cella_error_set(err, "-t: standard input is not a terminal; start cella from one, "
+                                    "or leave -t out");
     if (options->tee && strcmp(options->tee, "auto") != 0 && strcmp(options->tee, "process") != 0)
         return cella_error_set(
             err, "--tee: '%s' is not in this build; give auto or process, and see 'cella info'",
@@ -361,15 +368,19 @@ static int choose_workdir(const struct run_options *options, const struct grant_
 static int build_env(const struct run_options *options, const char *home, char ***env,
                      unsigned *nr_env, struct cella_error *err)
 {
-    char **list = calloc(options->nr_env + 3u, sizeof(char *));
-    char *home_line = NULL;
-    if (!list || asprintf(&home_line, "HOME=%s", home) < 0)
+    char **list = calloc(options->nr_env + 4u, sizeof(char *));
+    char *home_line = NULL, *term_line = NULL;
+    const char *term = options->terminal ? getenv("TERM") : NULL;
+    if (!list || asprintf(&home_line, "HOME=%s", home) < 0 ||
+        (term && asprintf(&term_line, "TERM=%s", term) < 0))
         return cella_error_set(err, "out of memory");
     static char path_line[] = "PATH=" DEFAULT_PATH, lang_line[] = "LANG=C.UTF-8";
     unsigned count = 0;
     list[count++] = path_line;
     list[count++] = home_line;
     list[count++] = lang_line;
+    if (term_line)
+        list[count++] = term_line;
     for (unsigned i = 0; i < options->nr_env; i++) {
         char *given = options->env[i];
         if (check_env(given, err) < 0)
@@ -436,7 +447,9 @@ static int run(int argc, char **argv, struct cella_error *err)
     boot->args = options.command;
     boot->nr_args = (unsigned)options.nr_command;
     boot->env = env;
-    boot->flags = (options.trace ? CELLA_BOOT_TRACE : 0u) | (options.stats ? CELLA_BOOT_STATS : 0u);
+    boot->flags = (options.trace ? CELLA_BOOT_TRACE : 0u) |
+                  (options.stats ? CELLA_BOOT_STATS : 0u) |
+                  (options.terminal ? CELLA_BOOT_TERMINAL : 0u);
     if (net_policy_is_open(options.net))
         boot->flags |= CELLA_BOOT_NET;
     launch.net = options.net;

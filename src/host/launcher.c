@@ -25,6 +25,7 @@
 #include "keep_process.h"
 #include "memwatch.h"
 #include "server.h"
+#include "terminal.h"
 #include "wall.h"
 
 #define CLOCK_INTERVAL_MS 1000
@@ -304,6 +305,7 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     net_policy_leave_network(launch->net, run.keep.pid_fd);
     memwatch_init(&run.memory, kernel_memory_fd, run.keep.pid, launch->boot.memory_limit_bytes);
 
+    const bool terminal = launch->boot.flags & CELLA_BOOT_TERMINAL;
     struct server_config config = {
         .window = run.window,
         .grants = launch->grants,
@@ -312,13 +314,16 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
         .log_fd = STDERR_FILENO,
         .net = launch->net,
     };
-    if (wall_drop_capabilities(err) < 0 || !(run.server = server_create(&config, err)) ||
-        wall_seccomp(run.keep.pid, launch->net, err) < 0) {
+    print_notice(launch->notice, &run.keep);
+    config.log_crlf = terminal && isatty(STDERR_FILENO);
+    if (wall_drop_capabilities(err) < 0 || (terminal && terminal_make_raw(err) < 0) ||
+        !(run.server = server_create(&config, err)) || wall_seccomp(run.keep.pid, launch->net, err) < 0) {
         keep_process_kill(&run.keep);
         return -1;
     }
-    print_notice(launch->notice, &run.keep);
     server_start(run.server);
     bool failed = serve(&run, err) < 0;
-    return conclude(&run, failed, err);
+    int code = conclude(&run, failed, err);
+    terminal_restore();
+    return code;
 }

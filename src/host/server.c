@@ -153,6 +153,7 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_GETXATTR] = server_fs_getxattr,
     [CELLA_HOST_CONSOLE_READ] = console_read,
     [CELLA_HOST_CONSOLE_WRITE] = console_write,
+    [CELLA_HOST_CONSOLE_SIZE] = console_size,
     [CELLA_HOST_CANCEL] = serve_cancel,
     [CELLA_HOST_EXIT] = serve_exit,
     [CELLA_HOST_SOCKET] = server_net_socket,

@@ -29,6 +29,7 @@ struct server_config {
     int stream[3];                    /* the keep's standard input, output, error */
     int log_fd;                       /* the launcher's log and --stats */
     struct net_policy *net;           /* opened; outlives the server; NULL: no network */
+    bool log_crlf;                    /* log_fd is a terminal that was made raw */
 };
 
 /* A server with its threads, which wait for server_start. NULL with *err filled when memory or

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -32,6 +33,7 @@ int console_init(struct console *console, const struct server_config *config)
         console->is_regular[i] = fstat(config->stream[i], &st) == 0 && S_ISREG(st.st_mode);
     }
     console->log_fd = config->log_fd;
+    console->log_crlf = config->log_crlf;
     console->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return console->kick_fd < 0 ? -1 : 0;
 }
@@ -120,6 +122,19 @@ static void write_all(int fd, const char *text, size_t len)
     }
 }
 
+/* To a terminal that does not make CR LF of LF itself. */
+static void write_lines_raw(int fd, const char *text, size_t len)
+{
+    for (const char *end; (end = memchr(text, '\n', len)) != NULL;) {
+        size_t line = (size_t)(end - text);
+        write_all(fd, text, line);
+        write_all(fd, "\r\n", 2);
+        text += line + 1;
+        len -= line + 1;
+    }
+    write_all(fd, text, len);
+}
+
 /* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain
  * text passes. A newline is added where there is none. */
 static int64_t log_text(struct console *console, const uint8_t *data, uint32_t len)
@@ -135,7 +150,10 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
                 text[i] = '?';
         if (at == len && text[n - 1] != '\n')
             text[n++] = '\n';
-        write_all(console->log_fd, text, n);
+        if (console->log_crlf)
+            write_lines_raw(console->log_fd, text, n);
+        else
+            write_all(console->log_fd, text, n);
     }
     return len;
 }
@@ -177,6 +195,15 @@ enum served console_read(struct server_call *call)
     enqueue(console, STREAM_IN, call, 0);
     pthread_mutex_unlock(&console->lock);
     return SERVED_PENDING;
+}
+
+enum served console_size(struct server_call *call)
+{
+    struct winsize size;
+    bool known =
+        call->req.a[0] == 0 && ioctl(call->server->console.fd[STREAM_IN], TIOCGWINSZ, &size) == 0;
+    call->result = known ? (int64_t)size.ws_row << 16 | size.ws_col : -ENOTTY;
+    return SERVED;
 }
 
 void console_cancel(struct server *server, uint32_t slot)

@@ -77,7 +77,7 @@ struct console {
     struct console_request *head[3], *tail[3];
     struct console_request pool[CELLA_HOST_SLOTS]; /* one per slot */
     int fd[3], log_fd;
-    bool is_regular[3];
+    bool is_regular[3], log_crlf;
     int kick_fd; /* eventfd: the queues changed, or stopping */
     bool stopping;
     pthread_t thread;
@@ -140,6 +140,7 @@ int console_init(struct console *console, const struct server_config *config);
 void *console_thread(void *server);
 enum served console_read(struct server_call *call);
 enum served console_write(struct server_call *call);
+enum served console_size(struct server_call *call);
 /* Ends a waiting console request of this slot with -EINTR. */
 void console_cancel(struct server *server, uint32_t slot);
 /* Waits until queued output is written or the time is over, then makes the thread end. */

@@ -30,6 +30,7 @@
 
 void keep_exit(int wait_status)
 {
+    console_drain(NULL);
     if (boot.h.flags & CELLA_BOOT_STATS)
         stats_report();
     hal_exit(wait_status);
@@ -124,12 +125,16 @@ static int exec_program(const char *program)
 
 static void open_standard_streams(void)
 {
-    console_init(boot.h.stdio_mode, boot.h.stdio_is_tty);
+    struct console *c = console_create(0, boot.h.stdio_mode, boot.h.stdio_is_tty,
+                                       boot.h.flags & CELLA_BOOT_TERMINAL);
     for (int i = 0; i < 3; i++) {
-        struct file *f = console_file(i);
+        struct file *f = c ? console_file(c, i) : err_ptr(-ENOMEM);
+        if (!is_err(f))
+            f->inode->uid = boot.h.uid;
         if (is_err(f) || fd_install(f, i, false) != i)
             panic("no memory for the standard streams");
     }
+    console_put(c);
 }
 
 static void init_thread(void *arg)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The launcher's standard streams as files of the keep.
+ * Three standard streams at the host as files of the keep: the launcher's (session 0), or those of
+ * a program that was started later. A console lives as long as its creator and the inodes of its
+ * streams count it.
  *
  * Input. The host is asked for input only when somebody wants some: a read asks for as much as it
  * wants itself and can be interrupted, which cancels the request; poll cannot wait, so a kernel
@@ -8,14 +10,15 @@
  * out (`fetching`), and only while the buffer is empty. What arrives goes into one buffer that all
  * readers share, so nothing is lost when the one who asked is gone.
  *
- *   input.lock (spin)  fetching, eof, error, demand
- *   input.take (mutex) whoever takes bytes out of the buffer, from start to start + len; the one
- * who fetches owns the buffer while len is 0, and publishes len under input.lock
+ *   in->lock (spin)  fetching, eof, error, demand
+ *   in->take (mutex) whoever takes bytes out of the buffer, from start to start + len; the one
+ * who fetches owns the buffer while len is 0, and publishes len under in->lock
  *
  * Output is synchronous, so that what is written to stdout and stderr appears in the order of the
  * writes.
  */
 #include "dev/console.h"
+#include "dev/console_terminal.h"
 
 #include "base/kmalloc.h"
 #include "base/printk.h"
@@ -35,16 +38,13 @@
 #define SETTLE_NS (1 * NSEC_PER_MSEC)
 
 struct stream {
+    struct console *console;
     int nr;
     uint32_t mode;
     bool tty;
-    struct inode *inode; /* made by the first console_file; under open_lock */
 };
 
-static struct stream streams[NR_STREAMS];
-static struct mutex open_lock;
-
-static struct {
+struct input {
     spinlock_t lock;
     struct mutex take;
     struct wait_queue q; /* readers and pollers */
@@ -52,158 +52,195 @@ static struct {
     uint32_t start, len;
     bool fetching;
     bool eof;
-    int error;   /* of the last fetch; the next read reports it */
-    bool demand; /* the fetcher has work */
-    bool fetcher_started;
+    int error;    /* of the last fetch; the next read reports it */
+    bool demand;  /* the fetcher has work */
+    bool closing; /* nobody will read any more; the fetcher ends */
+    struct thread *fetcher;
     struct wait_queue fetcher_q;
-} input;
+};
+
+struct console {
+    struct ref ref;
+    uint32_t session;
+    struct terminal *terminal; /* NULL: the streams are files; else it takes their place */
+    struct stream streams[NR_STREAMS];
+    struct input input;
+};
+
+static struct console *boot_console; /* session 0; lives as long as the keep */
+
+/* The host's name of a stream. */
+static uint64_t stream_id(const struct console *c, uint32_t stream)
+{
+    return (uint64_t)c->session << 2 | stream;
+}
 
 /* ---- input ---- */
 
 /* A pipe or socket that has ended stays so; a terminal or a growing file may go on. */
-static bool eof_is_final(void)
+static bool eof_is_final(const struct console *c)
 {
-    return S_ISFIFO_K(streams[0].mode) || S_ISSOCK_K(streams[0].mode);
+    return S_ISFIFO_K(c->streams[0].mode) || S_ISSOCK_K(c->streams[0].mode);
 }
 
 /* Is there something that a read would return? */
-static bool input_ready(void)
+static bool input_ready(const struct input *in)
 {
-    return __atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.eof) ||
-           READ_ONCE(input.error);
+    return __atomic_load_n(&in->len, __ATOMIC_ACQUIRE) || READ_ONCE(in->eof) ||
+           READ_ONCE(in->error);
 }
 
 /* Claims the right to ask the host. */
-static bool fetch_claim(void)
+static bool fetch_claim(struct input *in)
 {
-    spin_lock(&input.lock);
-    bool claimed = !input.fetching && !input_ready();
+    spin_lock(&in->lock);
+    bool claimed = !in->fetching && !input_ready(in);
     if (claimed)
-        input.fetching = true;
-    spin_unlock(&input.lock);
+        in->fetching = true;
+    spin_unlock(&in->lock);
     return claimed;
 }
 
 /* Asks the host for up to `want` bytes, with the claim held, and gives it back. 0, or -ERESTARTSYS.
  */
-static int fetch(uint32_t want, int flags)
+static int fetch(struct console *console, uint32_t want, int flags)
 {
+    struct input *in = &console->input;
     int64_t r = -ENOMEM;
-    if (!input.buf)
-        input.buf = kmalloc(CONSOLE_MAX_IO);
-    if (input.buf) {
+    if (!in->buf)
+        in->buf = kmalloc(CONSOLE_MAX_IO);
+    if (in->buf) {
         struct host_call c = {.op = CELLA_HOST_CONSOLE_READ,
-                              .recv = input.buf,
+                              .a = {stream_id(console, 0)},
+                              .recv = in->buf,
                               .recv_max = k_min(want, CONSOLE_MAX_IO)};
         r = host_call(&c, flags);
         if (r >= 0 && r != c.recv_len)
             r = -EIO;
     }
-    spin_lock(&input.lock);
-    input.fetching = false;
+    spin_lock(&in->lock);
+    in->fetching = false;
     if (r > 0) {
-        input.start = 0;
-        __atomic_store_n(&input.len, (uint32_t)r, __ATOMIC_RELEASE);
+        in->start = 0;
+        __atomic_store_n(&in->len, (uint32_t)r, __ATOMIC_RELEASE);
     } else if (r == 0) {
-        input.eof = true;
+        in->eof = true;
     } else if (r != -ERESTARTSYS) {
-        input.error = (int)r;
+        in->error = (int)r;
     }
-    spin_unlock(&input.lock);
+    spin_unlock(&in->lock);
     /* Also when nothing came: another one has to ask now. */
-    wake_all(&input.q, POLLIN_K | POLLRDNORM_K | POLLHUP_K | POLLERR_K);
+    wake_all(&in->q, POLLIN_K | POLLRDNORM_K | POLLHUP_K | POLLERR_K);
     return r == -ERESTARTSYS ? -ERESTARTSYS : 0;
 }
 
-static bool take_demand(void)
+/* Has the fetcher something to do? */
+static bool take_demand(struct input *in)
 {
-    spin_lock(&input.lock);
-    bool demand = input.demand;
-    input.demand = false;
-    spin_unlock(&input.lock);
+    spin_lock(&in->lock);
+    bool demand = in->demand || in->closing;
+    in->demand = false;
+    spin_unlock(&in->lock);
     return demand;
+}
+
+static void console_free(struct console *c)
+{
+    spin_lock(&c->input.lock); /* whoever closed it has let go of it */
+    spin_unlock(&c->input.lock);
+    kfree(c->input.buf);
+    kfree(c);
 }
 
 static void fetcher(void *arg)
 {
-    (void)arg;
+    struct console *c = arg;
     for (;;) {
         int r;
-        WAIT_EVENT(&input.fetcher_q, take_demand(), WAIT_UNINTERRUPTIBLE, KTIME_NEVER, r);
+        WAIT_EVENT(&c->input.fetcher_q, take_demand(&c->input), WAIT_UNINTERRUPTIBLE, KTIME_NEVER,
+                   r);
         (void)r;
-        fetch(CONSOLE_MAX_IO, WAIT_UNINTERRUPTIBLE);
+        if (READ_ONCE(c->input.closing))
+            break;
+        fetch(c, CONSOLE_MAX_IO, WAIT_KILLABLE);
     }
+    console_free(c);
 }
 
 /* Has a request out when there is nothing to read, without waiting for input. */
-static void fetch_in_background(void)
+static void fetch_in_background(struct console *c)
 {
-    if (!fetch_claim())
+    struct input *in = &c->input;
+    if (!fetch_claim(in))
         return;
-    spin_lock(&input.lock);
-    bool start = !input.fetcher_started;
-    input.fetcher_started = true;
-    input.demand = true;
-    spin_unlock(&input.lock);
-    if (start && !kthread_start("console", fetcher, NULL)) {
-        spin_lock(&input.lock);
-        input.fetcher_started = input.fetching = input.demand = false;
-        spin_unlock(&input.lock);
-        wake_all(&input.q, 0);
+    /* Whoever has the claim is alone here. */
+    if (!in->fetcher)
+        in->fetcher = kthread_start("console", fetcher, c);
+    spin_lock(&in->lock);
+    bool started = in->fetcher != NULL;
+    in->demand = started;
+    in->fetching = started;
+    spin_unlock(&in->lock);
+    if (!started) {
+        wake_all(&in->q, 0);
         return;
     }
-    wake_all(&input.fetcher_q, 0);
+    wake_all(&in->fetcher_q, 0);
     int r;
-    WAIT_EVENT(&input.q, input_ready(), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS),
+    WAIT_EVENT(&in->q, input_ready(in), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS),
                r);
     (void)r;
 }
 
 /* Moves what is buffered, or the end of input, or an error: bytes, 0, negative errno; -EAGAIN when
  * there is none of these. */
-static int64_t take_input(struct uio *u)
+static int64_t take_input(struct console *c, struct uio *u)
 {
-    mutex_lock(&input.take);
+    struct input *in = &c->input;
+    mutex_lock(&in->take);
     int64_t r = -EAGAIN;
-    uint32_t len = __atomic_load_n(&input.len, __ATOMIC_ACQUIRE);
+    uint32_t len = __atomic_load_n(&in->len, __ATOMIC_ACQUIRE);
     if (len) {
-        size_t n = uio_write(u, input.buf + input.start, k_min((uint64_t)len, u->remaining));
+        size_t n = uio_write(u, in->buf + in->start, k_min((uint64_t)len, u->remaining));
         r = n ? (int64_t)n : -EFAULT;
-        input.start += (uint32_t)n;
-        __atomic_store_n(&input.len, len - (uint32_t)n, __ATOMIC_RELEASE);
+        in->start += (uint32_t)n;
+        __atomic_store_n(&in->len, len - (uint32_t)n, __ATOMIC_RELEASE);
     } else {
-        spin_lock(&input.lock);
-        if (input.error) {
-            r = input.error;
-            input.error = 0;
-        } else if (input.eof && !input.len) {
+        spin_lock(&in->lock);
+        if (in->error) {
+            r = in->error;
+            in->error = 0;
+        } else if (in->eof && !in->len) {
             r = 0;
-            input.eof = eof_is_final();
+            in->eof = eof_is_final(c);
         }
-        spin_unlock(&input.lock);
+        spin_unlock(&in->lock);
     }
-    mutex_unlock(&input.take);
+    mutex_unlock(&in->take);
     return r;
 }
 
 static int64_t console_read(struct file *f, struct uio *u, uint64_t *pos)
 {
     (void)pos;
+    struct console *c = ((struct stream *)f->priv)->console;
+    struct input *in = &c->input;
     if (!u->remaining)
         return 0;
     for (;;) {
-        int64_t n = take_input(u);
+        int64_t n = take_input(c, u);
         if (n != -EAGAIN)
             return n;
         if (file_nonblocking(f)) {
-            fetch_in_background();
-            return input_ready() ? take_input(u) : -EAGAIN;
+            fetch_in_background(c);
+            return input_ready(in) ? take_input(c, u) : -EAGAIN;
         }
         int r;
-        if (fetch_claim())
-            r = fetch((uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO), WAIT_INTERRUPTIBLE);
+        if (fetch_claim(in))
+            r = fetch(c, (uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO),
+                      WAIT_INTERRUPTIBLE);
         else
-            WAIT_EVENT(&input.q, input_ready() || !READ_ONCE(input.fetching), WAIT_INTERRUPTIBLE,
+            WAIT_EVENT(&in->q, input_ready(in) || !READ_ONCE(in->fetching), WAIT_INTERRUPTIBLE,
                        KTIME_NEVER, r);
         if (r)
             return r;
@@ -212,16 +249,13 @@ static int64_t console_read(struct file *f, struct uio *u, uint64_t *pos)
 
 /* ---- output ---- */
 
-/* Output of the terminal that stdin is goes where stdout goes. */
-static uint64_t output_stream(const struct stream *s)
-{
-    return s->nr == 0 ? 1 : (uint64_t)s->nr;
-}
-
 static int64_t write_piece(const struct stream *s, const void *data, uint32_t n)
 {
-    struct host_call c = {
-        .op = CELLA_HOST_CONSOLE_WRITE, .a = {output_stream(s)}, .send = data, .send_len = n};
+    /* Output of the terminal that stdin is goes where stdout goes. */
+    struct host_call c = {.op = CELLA_HOST_CONSOLE_WRITE,
+                          .a = {stream_id(s->console, s->nr == 0 ? 1 : (uint32_t)s->nr)},
+                          .send = data,
+                          .send_len = n};
     /* Only a dying thread gives up: how much of a cancelled write went out is not known. */
     int64_t r = host_call(&c, WAIT_KILLABLE);
     if (r == -EPIPE)
@@ -266,16 +300,18 @@ static int64_t console_write(struct file *f, struct uio *u, uint64_t *pos)
 
 static uint32_t console_poll(struct file *f, struct poll_table *pt)
 {
+    struct console *c = ((struct stream *)f->priv)->console;
+    struct input *in = &c->input;
     uint32_t mask = 0;
     if (f->mode & FMODE_WRITE)
         mask |= POLLOUT_K | POLLWRNORM_K;
     if (f->mode & FMODE_READ) {
-        poll_wait(pt, f, &input.q);
-        fetch_in_background();
-        if (__atomic_load_n(&input.len, __ATOMIC_ACQUIRE) || READ_ONCE(input.error))
+        poll_wait(pt, f, &in->q);
+        fetch_in_background(c);
+        if (__atomic_load_n(&in->len, __ATOMIC_ACQUIRE) || READ_ONCE(in->error))
             mask |= POLLIN_K | POLLRDNORM_K;
-        if (READ_ONCE(input.eof))
-            mask |= eof_is_final() ? POLLHUP_K : POLLIN_K | POLLRDNORM_K;
+        if (READ_ONCE(in->eof))
+            mask |= eof_is_final(c) ? POLLHUP_K : POLLIN_K | POLLRDNORM_K;
     }
     return mask;
 }
@@ -331,7 +367,7 @@ static int64_t console_ioctl(struct file *f, unsigned cmd, uint64_t arg)
 {
     const struct stream *s = f->priv;
     if (cmd == FIONREAD_K && (f->mode & FMODE_READ)) {
-        int32_t n = (int32_t)__atomic_load_n(&input.len, __ATOMIC_ACQUIRE);
+        int32_t n = (int32_t)__atomic_load_n(&s->console->input.len, __ATOMIC_ACQUIRE);
         return put_user(n, arg);
     }
     return s->tty ? tty_ioctl(cmd, arg) : -ENOTTY;
@@ -343,7 +379,7 @@ static int64_t console_ioctl(struct file *f, unsigned cmd, uint64_t arg)
  */
 static uint32_t stream_modes(const struct stream *s)
 {
-    if (s->tty && streams[0].tty && streams[1].tty)
+    if (s->tty && s->console->streams[0].tty && s->console->streams[1].tty)
         return FMODE_READ | FMODE_WRITE;
     return s->nr == 0 ? FMODE_READ : FMODE_WRITE;
 }
@@ -369,7 +405,13 @@ static int console_setattr(struct inode *inode, const struct iattr *attr)
     return 0;
 }
 
-static const struct inode_ops console_inode_ops = {.setattr = console_setattr};
+static void console_evict(struct inode *inode)
+{
+    console_put(((struct stream *)inode->priv)->console);
+}
+
+static const struct inode_ops console_inode_ops = {.setattr = console_setattr,
+                                                   .evict = console_evict};
 
 static struct inode *console_mmap(struct file *f, int prot, int flags)
 {
@@ -398,51 +440,85 @@ static const struct file_ops console_regular_ops = {
     .open = console_open,
 };
 
-void console_init(const uint32_t mode[3], uint32_t is_tty)
+struct console *console_create(uint32_t session, const uint32_t mode[3], uint32_t is_tty,
+                               bool terminal)
 {
-    mutex_init(&open_lock);
-    spin_init(&input.lock);
-    mutex_init(&input.take);
-    wait_queue_init(&input.q);
-    wait_queue_init(&input.fetcher_q);
+    struct console *c = kzalloc(sizeof(*c));
+    if (!c)
+        return NULL;
+    ref_init(&c->ref, 1);
+    c->session = session;
+    if (terminal) {
+        c->terminal = terminal_open(session);
+        if (!c->terminal) {
+            kfree(c);
+            return NULL;
+        }
+    }
+    spin_init(&c->input.lock);
+    mutex_init(&c->input.take);
+    wait_queue_init(&c->input.q);
+    wait_queue_init(&c->input.fetcher_q);
     for (int i = 0; i < NR_STREAMS; i++) {
         uint32_t type = mode[i] & S_IFMT_K;
         bool known =
             type == S_IFREG_K || type == S_IFCHR_K || type == S_IFIFO_K || type == S_IFSOCK_K;
-        streams[i] = (struct stream){
+        c->streams[i] = (struct stream){
+            .console = c,
             .nr = i,
             .mode = known ? type | (mode[i] & 0777) : S_IFIFO_K | 0600,
             .tty = type == S_IFCHR_K && (is_tty & 1u << i),
         };
     }
+    if (session == 0) {
+        ref_get(&c->ref);
+        boot_console = c;
+    }
+    return c;
+}
+
+void console_put(struct console *c)
+{
+    struct input *in = &c->input;
+    if (!ref_put(&c->ref))
+        return;
+    if (c->terminal)
+        terminal_release(c->terminal);
+    if (!in->fetcher) {
+        console_free(c);
+        return;
+    }
+    /* From here on the console is the fetcher's to free. */
+    struct thread *fetching = in->fetcher;
+    spin_lock(&in->lock);
+    WRITE_ONCE(in->closing, true);
+    wake_all(&in->fetcher_q, 0);
+    spin_unlock(&in->lock);
+    kthread_interrupt(fetching);
+    thread_put(fetching);
 }
 
 static struct inode *stream_inode(struct stream *s)
 {
-    mutex_lock(&open_lock);
-    if (!s->inode) {
-        struct inode *inode = anon_inode_new(s->mode);
-        if (inode) {
-            inode->fops = S_ISREG_K(s->mode) ? &console_regular_ops : &console_file_ops;
-            inode->ops = &console_inode_ops;
-            inode->priv = s;
-            if (S_ISCHR_K(s->mode))
-                inode->rdev = s->tty ? MKDEV_K(5, 1) : MKDEV_K(1, 3);
-            s->inode = inode;
-        }
-    }
-    struct inode *inode = s->inode;
-    if (inode)
-        inode_get(inode);
-    mutex_unlock(&open_lock);
+    struct inode *inode = anon_inode_new(s->mode);
+    if (!inode)
+        return NULL;
+    inode->fops = S_ISREG_K(s->mode) ? &console_regular_ops : &console_file_ops;
+    inode->ops = &console_inode_ops;
+    inode->priv = s;
+    if (S_ISCHR_K(s->mode))
+        inode->rdev = s->tty ? MKDEV_K(5, 1) : MKDEV_K(1, 3);
+    ref_get(&s->console->ref);
     return inode;
 }
 
-struct file *console_file(int nr)
+struct file *console_file(struct console *c, int nr)
 {
     static const char *const names[NR_STREAMS] = {"stdin", "stdout", "stderr"};
     KASSERT(nr >= 0 && nr < NR_STREAMS);
-    struct stream *s = &streams[nr];
+    if (c->terminal)
+        return terminal_file(c->terminal);
+    struct stream *s = &c->streams[nr];
     struct inode *inode = stream_inode(s);
     if (!inode)
         return err_ptr(-ENOMEM);
@@ -458,4 +534,22 @@ struct file *console_file(int nr)
                             : modes == FMODE_WRITE ? O_WRONLY_K
                                                    : O_RDWR_K;
     return file_new_anon_on(inode, name, inode->fops, s, access, modes | FMODE_STREAM);
+}
+
+void console_drain(struct console *c)
+{
+    if (!c)
+        c = boot_console;
+    if (c && c->terminal)
+        terminal_drain(c->terminal);
+}
+
+int console_open_boot(struct file *f)
+{
+    if (boot_console->terminal)
+        return terminal_attach(boot_console->terminal, f);
+    f->ops = &console_file_ops;
+    f->priv = &boot_console->streams[1];
+    f->mode |= FMODE_STREAM;
+    return 0;
 }

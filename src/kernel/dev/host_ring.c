@@ -16,6 +16,7 @@
  * consumer side of cq. Completions of asynchronous calls run under poll_lock, so one at a time.
  */
 #include "dev/host_ring.h"
+#include "dev/console_terminal.h"
 
 #include "base/errno.h"
 #include "base/printk.h"
@@ -275,6 +276,9 @@ static void host_events(uint32_t events)
                {CELLA_HOST_EVENT_TERM, SIGTERM},
                {CELLA_HOST_EVENT_QUIT, SIGQUIT},
                {CELLA_HOST_EVENT_WINCH, SIGWINCH}};
+    /* Terminals of the keep tell their own foreground groups. */
+    if ((events & CELLA_HOST_EVENT_WINCH) && terminals_resized())
+        events &= ~(uint32_t)CELLA_HOST_EVENT_WINCH;
     for (size_t i = 0; i < ARRAY_LEN(map); i++)
         if ((events & map[i].bit) && init_process)
             signal_kill_process(init_process, map[i].sig);

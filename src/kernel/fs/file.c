@@ -163,7 +163,8 @@ struct file *file_open_checked(const struct path *p, uint32_t flags)
         f->mode = FMODE_PATH;
         return f;
     }
-    f->flags = flags & ~(uint32_t)O_ONCE;
+    /* Terminals look at O_NOCTTY. */
+    f->flags = flags & (~(uint32_t)O_ONCE | O_NOCTTY_K);
     f->mode = (uint32_t)open_mode(flags);
     const struct file_ops *ops = ops_of(inode);
     if (!ops)
@@ -177,6 +178,7 @@ struct file *file_open_checked(const struct path *p, uint32_t flags)
         if (ops->open)
             err = ops->open(inode, f);
     }
+    f->flags &= ~(uint32_t)O_NOCTTY_K;
     if (err) {
         f->ops = &no_ops; /* what did not open is not released */
         file_put(f);
@@ -217,7 +219,14 @@ static int anon_setattr(struct inode *inode, const struct iattr *attr)
 }
 
 static const struct inode_ops anon_inode_ops = {.setattr = anon_setattr};
-static const struct super_ops anon_super_ops;
+
+static void anon_evict(struct inode *inode)
+{
+    if (inode->ops->evict)
+        inode->ops->evict(inode);
+}
+
+static const struct super_ops anon_super_ops = {.evict = anon_evict};
 
 /* Makes the file system at first use. */
 static int anon_init(void)

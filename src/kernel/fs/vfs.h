@@ -212,6 +212,8 @@ struct inode_ops {
     /* Is a cached dentry still what the file system would answer? NULL: always. inode NULL: a
      * negative one. */
     bool (*revalidate)(struct inode *dir, const char *name, size_t len, struct inode *inode);
+    /* Anonymous inodes: the last reference is gone; what priv stands for may go too. */
+    void (*evict)(struct inode *inode);
 };
 
 enum {
@@ -565,6 +567,7 @@ struct super_block *overlay_create(struct super_block *lower);
 struct super_block *procfs_create(void);
 struct super_block *sysfs_create(void);
 struct super_block *devfs_create(void);
+struct super_block *devpts_create(void); /* always the same one */
 
 /* ---- calls other parts use ---- */
 int64_t vfs_read(struct file *f, struct uio *u, uint64_t *pos);

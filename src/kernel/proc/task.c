@@ -335,6 +335,13 @@ struct thread *kthread_start(const char *name, void (*fn)(void *), void *arg)
     return t;
 }
 
+void kthread_interrupt(struct thread *t)
+{
+    __atomic_store_n(&t->exit_requested, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->signal_pending, true, __ATOMIC_SEQ_CST);
+    thread_wake_if(t, 1u << THREAD_INTERRUPTIBLE | 1u << THREAD_KILLABLE);
+}
+
 /* ---- pid 1 ---- */
 
 static const struct {
