@@ -7,10 +7,12 @@
  */
 #include "base/string.h"
 #include "crypto/drbg.h"
+#include "fs/fsnotify.h"
 #include "fs/inode.h"
 #include "fs/namei.h"
 #include "fs/procfs.h"
 #include "ipc/ids.h"
+#include "ipc/mqueue.h"
 #include "mm/mm.h"
 #include "mm/page_cache.h"
 #include "mm/vma.h"
@@ -228,9 +230,9 @@ static const struct pseudo_dir vm_dir = {
 /* ---- fs ---- */
 
 static const struct pseudo_dir inotify_dir = {.entries = (const struct pseudo_entry[]){
-                                                  NUMBER("max_queued_events", 16384),
-                                                  NUMBER("max_user_instances", 128),
-                                                  NUMBER("max_user_watches", 65536),
+                                                  NUMBER("max_queued_events", INOTIFY_MAX_QUEUED),
+                                                  NUMBER("max_user_instances", INOTIFY_MAX_INSTANCES),
+                                                  NUMBER("max_user_watches", INOTIFY_MAX_WATCHES),
                                                   {},
                                               }};
 static const struct pseudo_dir epoll_dir = {
@@ -239,11 +241,11 @@ static const struct pseudo_dir epoll_dir = {
         {},
     }};
 static const struct pseudo_dir mqueue_dir = {.entries = (const struct pseudo_entry[]){
-                                                 NUMBER("msg_default", 10),
-                                                 NUMBER("msg_max", 10),
-                                                 NUMBER("msgsize_default", 8192),
-                                                 NUMBER("msgsize_max", 8192),
-                                                 NUMBER("queues_max", 256),
+                                                 NUMBER("msg_default", MQ_MSG_DEFAULT),
+                                                 NUMBER("msg_max", MQ_MSG_MAX),
+                                                 NUMBER("msgsize_default", MQ_MSGSIZE_DEFAULT),
+                                                 NUMBER("msgsize_max", MQ_MSGSIZE_MAX),
+                                                 NUMBER("queues_max", MQ_QUEUES_MAX),
                                                  {},
                                              }};
 
