@@ -11,6 +11,9 @@ stops for a dead one, and ends it. Commands:
     cella-cpus         the keep's virtual CPUs and what each runs
     cella-threads      every thread of the keep: state, system call, where it waits in the kernel
     cella-bt TID       the whole kernel stack of a thread of the keep
+    cella-symfs DIR [ROOT]
+                       writes the symbols of all that is mapped executable, for `perf report --symfs DIR`; ROOT is the host
+                       directory that the keep's root came from (default /)
 
 The kernel's memory is the same in all host processes of a keep, so the commands work in each. Only the process that gdb is attached to
 stands still; the others run on, so a list may change while it is read.
@@ -19,6 +22,9 @@ stands still; the others run on, so a list may change while it is read.
 import glob
 import os
 import re
+import shutil
+import struct
+import subprocess
 
 import gdb
 
@@ -217,6 +223,136 @@ def short_stack(t):
     return " < ".join(names[:4])
 
 
+# ---- symbols for perf ----
+#
+# To the host all memory of the keep's files is one memory file: perf knows a sample as an offset in "/memfd:cella-kernel", in whatever
+# process it was. So one ELF file with a symbol table over those offsets serves all processes of the keep.
+
+MEMFD = "/memfd:cella-kernel (deleted)"
+
+
+def tree(node, type_name, member):
+    """The items of a red-black tree."""
+    todo = [node]
+    for _ in range(MAX_ITEMS):
+        if not todo:
+            return
+        n = todo.pop()
+        if int(n) == 0:
+            continue
+        todo += [n["left"], n["right"]]
+        yield container(n, type_name, member)
+    raise gdb.GdbError("a tree has no end: it was being changed; try again")
+
+
+def path_of(path):
+    """The keep's name of an open file."""
+    mount, d, names = path["mnt"], path["dentry"], []
+    for _ in range(4096):
+        if int(d) == int(mount["root"]):
+            if not int(mount["parent"]):
+                break
+            mount, d = mount["parent"], mount["mountpoint"]
+        elif int(d["parent"]) in (0, int(d)):
+            break
+        else:
+            names.insert(0, d["name"].string(errors="replace"))
+            d = d["parent"]
+    return "/" + "/".join(names)
+
+
+def memfd_ranges(pid):
+    """[(start, end, offset)] of the host process's executable mappings of the keep's memory file."""
+    found = []
+    for line in read_file(f"/proc/{pid}/maps").decode(errors="replace").splitlines():
+        f = line.split(None, 5)
+        if len(f) == 6 and "x" in f[1] and f[5] == MEMFD:
+            start, end = (int(x, 16) for x in f[0].split("-"))
+            found.append((start, end, int(f[2], 16)))
+    return found
+
+
+def functions(path):
+    """[(file offset, size, name)] of an ELF file's functions."""
+    def run(*argv):
+        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.decode(errors="replace")
+
+    segments = [[int(x, 16) for x in m] for m in
+                re.findall(r"^\s*LOAD\s+0x(\w+)\s+0x(\w+)\s+0x\w+\s+0x(\w+)", run("readelf", "-lW", path), re.M)]
+    found = {}
+    for line in run("readelf", "-sW", path).splitlines():
+        f = line.split()
+        if len(f) < 8 or f[3] not in ("FUNC", "IFUNC") or f[6] == "UND" or not f[1].isalnum():
+            continue
+        address, size = int(f[1], 16), int(f[2], 0)
+        for offset, start, length in segments:
+            if size and start <= address < start + length:
+                found[address - start + offset] = (size, f[7].split("@")[0])
+    return [(offset, size, name) for offset, (size, name) in found.items()]
+
+
+def executable_files():
+    """{(memfd offset, length, file offset, keep's path)} of every process."""
+    mine, found = keep_processes(gdb.selected_inferior().pid), set()
+    for _, t in threads():
+        if not int(t["mm"]) or not int(t["mm"]["as"]):
+            continue
+        ranges = memfd_ranges(mine.get(int(t["mm"]["as"]["pid"]), 0))
+        for v in tree(t["mm"]["vmas"]["node"], "struct vma", "rb"):
+            if not int(v["file"]) or not int(v["prot"]) & 4:
+                continue
+            first, last = int(v["start"]), int(v["end"])
+            for start, end, offset in ranges:
+                low, high = max(start, first), min(end, last)
+                if low < high:
+                    found.add((offset + low - start, high - low, int(v["offset"]) + low - first, path_of(v["file"]["path"])))
+    return found
+
+
+def symbol_elf(symbols):
+    """An ELF file that has only a symbol table, [(value, size, name)], in one section that stands where the symbols do."""
+    names, table = b"\0", struct.pack("<IBBHQQ", 0, 0, 0, 0, 0, 0)
+    for value_, size, name in sorted(symbols):
+        table += struct.pack("<IBBHQQ", len(names), 0x12, 0, 1, value_, size)  # global function
+        names += name.encode() + b"\0"
+    low = min((s[0] for s in symbols), default=0) & ~4095
+    length = max((s[0] + s[1] for s in symbols), default=0) - low
+    section_names = b"\0.text\0.symtab\0.strtab\0.shstrtab\0"
+    at = 64 + 56
+    where = [at, at + len(table), at + len(table) + len(names)]
+    sections = [
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        (1, 8, 6, low, low, length, 0, 0, 16, 0),  # SHT_NOBITS, alloc and exec
+        (7, 2, 0, 0, where[0], len(table), 3, 1, 8, 24),
+        (15, 3, 0, 0, where[1], len(names), 0, 0, 1, 0),
+        (23, 3, 0, 0, where[2], len(section_names), 0, 0, 1, 0),
+    ]
+    headers_at = where[2] + len(section_names)
+    head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, headers_at, 0, 64, 56, 1, 64, len(sections), 4)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, low, low, low, length, length, 4096)
+    return head + segment + table + names + section_names + b"".join(struct.pack("<IIQQQQIIQQ", *s) for s in sections)
+
+
+def cmd_symfs(args):
+    if len(args) not in (1, 2):
+        raise gdb.GdbError("give the directory to write to, and the host directory that is the keep's root if it is not /")
+    directory, root = args[0], args[1] if len(args) == 2 else "/"
+    symbols, cache = {}, {}
+    for start, length, offset, path in executable_files():
+        if path not in cache:
+            cache[path] = functions(root.rstrip("/") + path)
+        inside = [(start + at - offset, size, name) for at, size, name in cache[path] if offset <= at < offset + length]
+        for s in inside or [(start, length, f"[{path}]")]:
+            symbols[s[0]] = s
+    os.makedirs(directory, exist_ok=True)
+    with open(directory + MEMFD, "wb") as f:
+        f.write(symbol_elf(list(symbols.values())))
+    runtime = os.readlink(f"/proc/{gdb.selected_inferior().pid}/exe")
+    os.makedirs(directory + os.path.dirname(runtime), exist_ok=True)
+    shutil.copy(runtime, directory + runtime)
+    print(f"{len(symbols)} symbols of {len(cache)} files; see them with: perf report --symfs {directory}")
+
+
 # ---- commands ----
 
 
@@ -286,3 +422,4 @@ Command("cella-attach", "Attaches to a process keep: cella-attach PID, of `cella
 Command("cella-cpus", "Lists the keep's virtual CPUs and what each runs.", cmd_cpus)
 Command("cella-threads", "Lists the keep's threads: state, system call, and where each waits in the kernel.", cmd_threads)
 Command("cella-bt", "Shows the kernel stack of a thread of the keep: cella-bt TID.", cmd_bt)
+Command("cella-symfs", "Writes symbols for perf report --symfs: cella-symfs DIR [ROOT].", cmd_symfs)

@@ -9,6 +9,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/namei.h"
 
 enum { UTIME_NOW_K = 0x3fffffff, UTIME_OMIT_K = 0x3ffffffe };
@@ -40,6 +41,8 @@ static int truncate_path(const struct path *p, uint64_t size)
         return err;
     err = vfs_truncate(inode, size);
     inode_put_write(inode);
+    if (!err)
+        fsnotify_dentry(p->dentry, IN_MODIFY_K);
     return err;
 }
 
@@ -67,6 +70,8 @@ int64_t sys_ftruncate(int fd, int64_t size)
     int err = S_ISREG_K(f->inode->mode) && (f->mode & FMODE_WRITE)
                   ? vfs_truncate(f->inode, (uint64_t)size)
                   : -EINVAL;
+    if (!err)
+        fsnotify_file(f, IN_MODIFY_K);
     fd_unborrow(f, counted);
     return err;
 }
@@ -157,7 +162,10 @@ static int chmod_path(const struct path *p, kmode_t mode)
         return -EPERM;
     if (!vfs_in_group(inode->gid) && !vfs_capable(CAP_FSETID_K))
         attr.mode &= ~(kmode_t)S_ISGID_K;
-    return vfs_setattr(inode, &attr);
+    err = vfs_setattr(inode, &attr);
+    if (!err)
+        fsnotify_change(p->dentry, attr.valid);
+    return err;
 }
 
 int64_t sys_fchmodat2(int dirfd, uaddr_t name, uint32_t mode, int flags)
@@ -226,6 +234,8 @@ static int chown_path(const struct path *p, kuid_t uid, kgid_t gid)
     }
     err = vfs_setattr_locked(inode, &attr);
     mutex_unlock(&inode->lock);
+    if (!err)
+        fsnotify_change(p->dentry, attr.valid);
     return err;
 }
 
@@ -293,7 +303,10 @@ static int utimes_path(const struct path *p, const struct k_timespec *times)
         if (err)
             return err;
     }
-    return vfs_setattr(inode, &attr);
+    err = vfs_setattr(inode, &attr);
+    if (!err)
+        fsnotify_change(p->dentry, attr.valid);
+    return err;
 }
 
 static bool utime_nsec_ok(int64_t nsec)

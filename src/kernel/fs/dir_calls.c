@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/namei.h"
 
 static struct mutex rename_lock = {SPINLOCK_INIT, NULL, WAIT_QUEUE_INIT(rename_lock.q)};
@@ -60,8 +61,10 @@ static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir
 /* inode: what was made, or NULL after an error. */
 static void create_end(struct walk *w, struct dentry *d, struct inode *inode)
 {
-    if (inode)
+    if (inode) {
         dentry_instantiate(d, inode);
+        fsnotify_name(w->path.dentry->inode, d->name, IN_CREATE_K, S_ISDIR_K(inode->mode));
+    }
     mutex_unlock(&w->path.dentry->inode->lock);
     dentry_put(d);
     walk_end(w);
@@ -227,8 +230,10 @@ static int do_link(const struct path *old, int dirfd, const char *name)
             inode->flags &= ~(uint32_t)INODE_LINKABLE;
         mutex_unlock(&inode->lock);
     }
-    if (!err)
+    if (!err) {
         inode_get(inode);
+        fsnotify_inode(inode, IN_ATTRIB_K);
+    }
     create_end(&w, d, err ? NULL : inode);
     return err;
 }
@@ -289,9 +294,12 @@ static int remove_locked(const struct walk *w, struct dentry *d, bool is_dir)
         victim->flags |= INODE_DEAD;
     mutex_unlock(&victim->lock);
     if (!err) {
+        if (!is_dir)
+            fsnotify_inode(victim, IN_ATTRIB_K); /* one name less */
         dentry_unhash(d);
         if (is_dir)
             dentry_prune_children(d);
+        fsnotify_name(dir, d->name, IN_DELETE_K, is_dir);
     }
     return err;
 }
@@ -411,6 +419,26 @@ static int rename_check(const struct walk *from, const struct walk *to, const st
     return err;
 }
 
+/* `moved` went from one name to another; victim: what it replaced, or NULL. */
+static void notify_move(const struct walk *from, const struct walk *to, struct inode *moved,
+                        struct inode *victim)
+{
+    char name[NAME_MAX_K + 1];
+    if (!fsnotify_watched())
+        return;
+    uint32_t cookie = fsnotify_cookie();
+    bool is_dir = S_ISDIR_K(moved->mode);
+    const struct walk *const side[] = {from, to};
+    for (int i = 0; i < 2; i++) {
+        k_strlcpy(name, side[i]->last, k_min(side[i]->last_len + 1, sizeof(name)));
+        fsnotify_tell_name(side[i]->path.dentry->inode, name, i ? IN_MOVED_TO_K : IN_MOVED_FROM_K,
+                           is_dir, cookie);
+    }
+    if (victim)
+        fsnotify_inode(victim, IN_ATTRIB_K);
+    fsnotify_inode(moved, IN_MOVE_SELF_K);
+}
+
 static int rename_locked(struct walk *from, struct walk *to, struct dentry *old, struct dentry *new,
                          unsigned flags)
 {
@@ -429,7 +457,10 @@ static int rename_locked(struct walk *from, struct walk *to, struct dentry *old,
         mutex_unlock(&victim->lock);
     if (err)
         return err;
+    struct inode *moved = old->inode;
     if (flags & RENAME_EXCHANGE_K) {
+        notify_move(from, to, moved, NULL);
+        notify_move(to, from, victim, NULL);
         if (dentry_exchange(old, new) != 0) {
             /* No memory for two names: the cache forgets both and will ask again. */
             dentry_unhash(old);
@@ -443,6 +474,7 @@ static int rename_locked(struct walk *from, struct walk *to, struct dentry *old,
     }
     if (victim && S_ISDIR_K(victim->mode))
         dentry_prune_children(new);
+    notify_move(from, to, moved, victim);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "fs/devices.h"
 #include "fs/fasync.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/namei.h"
 
 extern const struct file_ops fifo_file_ops;
@@ -80,6 +81,8 @@ void file_get(struct file *f)
 static void file_release(struct file *f)
 {
     struct inode *inode = f->inode;
+    if (f->ops != &no_ops)
+        fsnotify_file(f, f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_K : IN_CLOSE_NOWRITE_K);
     if (unlikely(!list_empty(&f->epoll_items)))
         epoll_release_file(f);
     if (unlikely(f->async != NULL))
@@ -184,6 +187,7 @@ struct file *file_open_checked(const struct path *p, uint32_t flags)
         file_put(f);
         return err_ptr(err);
     }
+    fsnotify_file(f, IN_OPEN_K);
     return f;
 }
 

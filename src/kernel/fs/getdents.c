@@ -11,6 +11,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/inode.h"
 
 #define DIRENT_BUFFER_MAX (32 * 1024u)
@@ -73,6 +74,8 @@ static int64_t read_directory(struct file *f, uaddr_t buf, uint32_t size, bool o
     mutex_lock(&dir->lock);
     int64_t n = dir->flags & INODE_DEAD ? -ENOENT : f->ops->readdir(f, &w.ctx);
     mutex_unlock(&dir->lock);
+    if (n >= 0)
+        fsnotify_file(f, IN_ACCESS_K);
     if (w.used)
         n = copy_to_user(buf, w.buf, w.used) == 0 ? (int64_t)w.used : -EFAULT;
     else if (n == 0 && w.refused)

@@ -12,6 +12,7 @@
 #include "base/kmalloc.h"
 #include "base/string.h"
 #include "fs/dcache.h"
+#include "fs/fsnotify.h"
 #include "fs/locks.h"
 #include "proc/signal.h"
 
@@ -48,7 +49,11 @@ void inode_get(struct inode *inode)
 
 void inode_put(struct inode *inode)
 {
-    if (!inode || !ref_put(&inode->ref))
+    if (!inode)
+        return;
+    if (fsnotify_watched() && inode->nlink == 0 && fsnotify_put(inode))
+        return;
+    if (!ref_put(&inode->ref))
         return;
     if (inode->sb->ops && inode->sb->ops->evict)
         inode->sb->ops->evict(inode);
@@ -77,6 +82,8 @@ void super_put(struct super_block *sb)
         return;
     if (sb->ops && sb->ops->sync)
         sb->ops->sync(sb);
+    if (fsnotify_watched())
+        fsnotify_unmount(sb);
     if (sb->root) {
         dentry_prune_tree(sb->root);
         dentry_put(sb->root);

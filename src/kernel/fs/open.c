@@ -8,6 +8,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/namei.h"
 
 #define O_TMPFILE_BIT (O_TMPFILE_K & ~O_DIRECTORY_K)
@@ -140,6 +141,7 @@ static struct file *open_found(const struct path *p, const struct open_args *a, 
             file_put(f);
             return err_ptr(err);
         }
+        fsnotify_file(f, IN_MODIFY_K);
     }
     return f;
 }
@@ -175,8 +177,10 @@ static int create_file(const struct walk *w, struct dentry *d, kmode_t mode)
         return err;
     mode = create_mode(dir, S_IFREG_K | mode, &gid);
     err = dir->ops->create(dir, d->name, d->name_len, mode, 0, vfs_fsuid(), gid, &inode);
-    if (!err)
+    if (!err) {
         dentry_instantiate(d, inode);
+        fsnotify_name(dir, d->name, IN_CREATE_K, false);
+    }
     return err;
 }
 

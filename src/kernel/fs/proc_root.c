@@ -167,6 +167,12 @@ static const struct pseudo_entry tty_entries[] = {
     {},
 };
 static const struct pseudo_dir tty_dir = {.entries = tty_entries};
+static const struct pseudo_dir sysvipc_dir = {.entries = (const struct pseudo_entry[]){
+    FILE_RO("msg", proc_sysvipc_msg_show),
+    FILE_RO("sem", proc_sysvipc_sem_show),
+    FILE_RO("shm", proc_sysvipc_shm_show),
+    {},
+}};
 
 static const struct pseudo_entry root_entries[] = {
     FILE_CONSTANT("cmdline", "\n"),
@@ -186,6 +192,7 @@ static const struct pseudo_entry root_entries[] = {
     {.name = "self", .mode = S_IFLNK_K | 0777, .readlink = self_readlink},
     FILE_RO("stat", proc_kernel_stat_show),
     FILE_CONSTANT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    {.name = "sysvipc", .mode = S_IFDIR_K | 0555, .dir = &sysvipc_dir},
     {.name = "sys", .mode = S_IFDIR_K | 0555, .dir = &proc_sys_dir},
     {.name = "thread-self", .mode = S_IFLNK_K | 0777, .readlink = thread_self_readlink},
     {.name = "tty", .mode = S_IFDIR_K | 0555, .dir = &tty_dir},

@@ -7,9 +7,12 @@
  */
 #include "base/string.h"
 #include "crypto/drbg.h"
+#include "fs/fsnotify.h"
 #include "fs/inode.h"
 #include "fs/namei.h"
 #include "fs/procfs.h"
+#include "ipc/ids.h"
+#include "ipc/mqueue.h"
 #include "mm/mm.h"
 #include "mm/page_cache.h"
 #include "mm/vma.h"
@@ -149,6 +152,13 @@ static const struct pseudo_dir random_dir = {.entries = (const struct pseudo_ent
 
 /* ---- kernel ---- */
 
+static int sem_limits_show(const struct pseudo_node *n, struct text *t)
+{
+    (void)n;
+    text_printf(t, "%u\t%u\t%u\t%u\n", SEMMSL_K, SEMMNS_K, SEMOPM_K, SEMMNI_K);
+    return 0;
+}
+
 static const struct pseudo_dir kernel_dir = {
     .entries = (const struct pseudo_entry[]){
         NUMBER("cap_last_cap", CAP_LAST_K),
@@ -161,9 +171,9 @@ static const struct pseudo_dir kernel_dir = {
          .write = hostname_write,
          .arg = NAME_HOST},
         NUMBER("kptr_restrict", 1),
-        NUMBER("msgmax", 8192),
-        NUMBER("msgmnb", 16384),
-        NUMBER("msgmni", 32000),
+        NUMBER("msgmax", MSGMAX_K),
+        NUMBER("msgmnb", MSGMNB_K),
+        NUMBER("msgmni", MSGMNI_K),
         NUMBER("ngroups_max", NGROUPS_MAX_K),
         NAME("osrelease", NAME_OSRELEASE),
         NAME("ostype", NAME_OSTYPE),
@@ -175,10 +185,10 @@ static const struct pseudo_dir kernel_dir = {
         NUMBER("sched_child_runs_first", 0),
         NUMBER("sched_rt_period_us", 1000000),
         TEXT("sched_rt_runtime_us", "-1\n"), /* no share is kept back from real-time threads */
-        TEXT("sem", "32000\t1024000000\t500\t32000\n"),
-        TEXT("shmall", "18446744073692774399\n"),
-        TEXT("shmmax", "18446744073692774399\n"),
-        NUMBER("shmmni", 4096),
+        SHOWN("sem", sem_limits_show),
+        NUMBER("shmall", SHMMAX_K),
+        NUMBER("shmmax", SHMMAX_K),
+        NUMBER("shmmni", SHMMNI_K),
         NUMBER("tainted", 0),
         NUMBER("threads-max", PID_MAX_K),
         NAME("version", NAME_VERSION),
@@ -221,9 +231,9 @@ static const struct pseudo_dir vm_dir = {
 /* ---- fs ---- */
 
 static const struct pseudo_dir inotify_dir = {.entries = (const struct pseudo_entry[]){
-                                                  NUMBER("max_queued_events", 16384),
-                                                  NUMBER("max_user_instances", 128),
-                                                  NUMBER("max_user_watches", 65536),
+                                                  NUMBER("max_queued_events", INOTIFY_MAX_QUEUED),
+                                                  NUMBER("max_user_instances", INOTIFY_MAX_INSTANCES),
+                                                  NUMBER("max_user_watches", INOTIFY_MAX_WATCHES),
                                                   {},
                                               }};
 static const struct pseudo_dir epoll_dir = {
@@ -232,11 +242,11 @@ static const struct pseudo_dir epoll_dir = {
         {},
     }};
 static const struct pseudo_dir mqueue_dir = {.entries = (const struct pseudo_entry[]){
-                                                 NUMBER("msg_default", 10),
-                                                 NUMBER("msg_max", 10),
-                                                 NUMBER("msgsize_default", 8192),
-                                                 NUMBER("msgsize_max", 8192),
-                                                 NUMBER("queues_max", 256),
+                                                 NUMBER("msg_default", MQ_MSG_DEFAULT),
+                                                 NUMBER("msg_max", MQ_MSG_MAX),
+                                                 NUMBER("msgsize_default", MQ_MSGSIZE_DEFAULT),
+                                                 NUMBER("msgsize_max", MQ_MSGSIZE_MAX),
+                                                 NUMBER("queues_max", MQ_QUEUES_MAX),
                                                  {},
                                              }};
 

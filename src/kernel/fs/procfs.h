@@ -88,6 +88,12 @@ int proc_constant_show(const struct pseudo_node *n, struct text *t);
 /* The limit of memory and what of it is free, in bytes. */
 void proc_memory(uint64_t *total, uint64_t *free);
 
+/* ---- ipc/ ---- */
+
+int proc_sysvipc_msg_show(const struct pseudo_node *n, struct text *t);
+int proc_sysvipc_sem_show(const struct pseudo_node *n, struct text *t);
+int proc_sysvipc_shm_show(const struct pseudo_node *n, struct text *t);
+
 /* ---- fs/proc_sys.c ---- */
 
 extern const struct pseudo_dir proc_sys_dir;

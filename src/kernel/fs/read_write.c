@@ -11,6 +11,7 @@
 #include "base/errno.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/inode.h"
 
 enum { RWF_HIPRI_K = 1, RWF_DSYNC_K = 2, RWF_SYNC_K = 4, RWF_NOWAIT_K = 8, RWF_APPEND_K = 16 };
@@ -46,6 +47,8 @@ int64_t vfs_read(struct file *f, struct uio *u, uint64_t *pos)
     if (unlikely(!f->ops->read))
         return S_ISDIR_K(f->inode->mode) ? -EISDIR : -EINVAL;
     int64_t n = f->ops->read(f, u, pos);
+    if (n > 0)
+        fsnotify_file(f, IN_ACCESS_K);
     account_read(n);
     return n;
 }
@@ -77,6 +80,8 @@ int64_t vfs_write(struct file *f, struct uio *u, uint64_t *pos)
     if (unlikely(!f->ops->write))
         return -EINVAL;
     int64_t n = S_ISREG_K(f->inode->mode) ? write_regular(f, u, pos) : f->ops->write(f, u, pos);
+    if (n > 0)
+        fsnotify_file(f, IN_MODIFY_K);
     account_write(n);
     return n;
 }

@@ -2,6 +2,7 @@
 /* Calls about where a file's data lie: fsync and its kin, fallocate, readahead and advice. */
 #include "base/errno.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/inode.h"
 
 enum {
@@ -140,6 +141,8 @@ int64_t sys_fallocate(int fd, int mode, int64_t off, int64_t len)
     if (!f)
         return -EBADF;
     int err = do_fallocate(f, mode, off, len);
+    if (!err)
+        fsnotify_file(f, IN_MODIFY_K);
     fd_unborrow(f, counted);
     return err;
 }

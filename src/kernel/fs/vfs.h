@@ -426,6 +426,7 @@ struct file_ops {
     /* mmap: NULL: the inode's page cache if it has one, else -ENODEV. Otherwise returns the inode
      * whose pages are mapped (not counted), or err_ptr. */
     struct inode *(*mmap)(struct file *f, int prot, int flags);
+    void (*unmapped)(struct file *f); /* a mapping of f went; no lock is held. NULL: nothing */
     int (*fsync)(struct file *f, bool data_only);                           /* NULL: 0 */
     int (*fallocate)(struct file *f, int mode, uint64_t off, uint64_t len); /* NULL: -EOPNOTSUPP */
     int (*open)(

@@ -10,6 +10,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/files.h"
+#include "fs/fsnotify.h"
 #include "fs/namei.h"
 
 #define XATTR_NAME_MAX_K 255
@@ -79,6 +80,8 @@ static int set_on(const struct path *p, const char *name, const void *value, siz
     mutex_lock(&inode->lock);
     err = inode->ops->setxattr(inode, name, value, size, flags);
     mutex_unlock(&inode->lock);
+    if (!err)
+        fsnotify_dentry(p->dentry, IN_ATTRIB_K);
     return err;
 }
 
@@ -97,6 +100,8 @@ static int remove_on(const struct path *p, const char *name)
     mutex_lock(&inode->lock);
     err = inode->ops->removexattr(inode, name);
     mutex_unlock(&inode->lock);
+    if (!err)
+        fsnotify_dentry(p->dentry, IN_ATTRIB_K);
     return err;
 }
 

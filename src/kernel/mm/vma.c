@@ -85,6 +85,8 @@ void vma_free_list(struct list *dead)
         /* Nobody waits for the answer: an error of the host shows in the next msync or fsync. */
         if (v->inode && (v->flags & VMA_WROTE))
             page_cache_writeback(&v->inode->pages, v->offset, v->end - v->start);
+        if (v->file && v->file->ops->unmapped)
+            v->file->ops->unmapped(v->file);
         vma_free(v);
     }
 }

@@ -18,6 +18,7 @@
 #include "base/usercopy.h"
 #include "dev/tty.h"
 #include "fs/vfs.h"
+#include "ipc/ids.h"
 #include "mm/mm.h"
 #include "proc/pid.h"
 #include "proc/rusage.h"
@@ -69,6 +70,7 @@ static void release_resources(struct thread *t, bool last)
             p->max_rss_kib = k_max(p->max_rss_kib, peak);
         }
     }
+    sem_undo_leave(t);
     struct files *files = t->files;
     struct fs_context *fs = t->fs;
     spin_lock(&proc_tree_lock); /* against process_mm_get and its like */

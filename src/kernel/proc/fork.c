@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "fs/vfs.h"
+#include "ipc/ids.h"
 #include "mm/mm.h"
 #include "proc/pid.h"
 #include "proc/rseq.h"
@@ -171,6 +172,8 @@ static int copy_resources(struct thread *t, uint64_t flags)
             signal_flush_handlers_on_exec(t->sighand);
     }
     if (!t->files || !t->fs || !t->sighand)
+        return -ENOMEM;
+    if ((flags & CLONE_SYSVSEM) && sem_undo_share(t))
         return -ENOMEM;
     if (flags & CLONE_VM) {
         mm_get(me->mm);
@@ -343,6 +346,7 @@ fail:
         thread_put(t); /* the process's */
         process_put(p);
     }
+    sem_undo_leave(t);
     thread_put(t);
     return err;
 }
@@ -457,6 +461,8 @@ int64_t sys_unshare(uint64_t flags)
             return -ENOMEM;
         }
     }
+    if (flags & CLONE_SYSVSEM)
+        sem_undo_leave(t);
     struct fs_context *old_fs = NULL;
     struct files *old_files = NULL;
     spin_lock(&proc_tree_lock);

@@ -44,7 +44,14 @@ void process_unlink(struct process *p);
 
 /* Threads, and their signal queue entries, are counted per real uid (RLIMIT_NPROC,
  * RLIMIT_SIGPENDING). */
-enum user_counter { USER_THREADS, USER_SIGPENDING, USER_NR_COUNTERS };
+enum user_counter {
+    USER_THREADS,
+    USER_SIGPENDING,
+    USER_INOTIFY_INSTANCES,
+    USER_INOTIFY_WATCHES,
+    USER_MSGQUEUE, /* bytes */
+    USER_NR_COUNTERS
+};
 /* Adds delta and returns the count after it; -ENOMEM when no counter could be made (then nothing
  * was added). */
 int64_t user_count_add(kuid_t uid, enum user_counter which, int64_t delta);

@@ -89,6 +89,7 @@ enum {
     CAP_LINUX_IMMUTABLE_K = 9,
     CAP_NET_BIND_SERVICE_K = 10,
     CAP_IPC_LOCK_K = 14,
+    CAP_IPC_OWNER_K = 15,
     CAP_SYS_CHROOT_K = 18,
     CAP_SYS_PTRACE_K = 19,
     CAP_SYS_ADMIN_K = 21,
@@ -259,6 +260,7 @@ struct thread {
     void *kthread_arg;
     struct futex_waiter *futex; /* while it waits */
     struct list pi_owned;       /* PI futexes it owns */
+    struct sem_undo_list *sem_undo; /* ipc/sem.c; NULL: nothing to take back */
 };
 
 static inline struct regs *thread_regs(const struct thread *t)
