@@ -80,7 +80,7 @@ void server_raise_event(struct server *server, uint32_t bits)
     wake_keep(server);
 }
 
-static void notify_launcher(struct server *server)
+void server_notify_launcher(struct server *server)
 {
     uint64_t one = 1;
     /* An eventfd takes a small number at any time. */
@@ -103,6 +103,7 @@ static enum served serve_cancel(struct server_call *call)
         return SERVED;
     }
     console_cancel(call->server, (uint32_t)call->req.a[0]);
+    session_wait_cancel(call->server, (uint32_t)call->req.a[0]);
     call->result = 0;
     return SERVED;
 }
@@ -110,10 +111,13 @@ static enum served serve_cancel(struct server_call *call)
 static enum served serve_exit(struct server_call *call)
 {
     struct server *server = call->server;
+    if (call->req.a[1])
+        return session_exit(call);
     if (!atomic_load(&server->exiting)) {
         atomic_store(&server->exit_status, (int)call->req.a[0]);
+        atomic_store(&server->start_failed, call->req.a[2] == 1);
         atomic_store(&server->exiting, true);
-        notify_launcher(server);
+        server_notify_launcher(server);
     }
     return SERVED_PENDING;
 }
@@ -143,6 +147,8 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_CONSOLE_WRITE] = console_write,
     [CELLA_HOST_CANCEL] = serve_cancel,
     [CELLA_HOST_EXIT] = serve_exit,
+    [CELLA_HOST_SESSION_WAIT] = session_wait,
+    [CELLA_HOST_CONSOLE_SIZE] = console_size,
 };
 
 /* ---- the submission ring ---- */
@@ -190,7 +196,7 @@ static int ring_take(struct server *server)
             return -1;
         if (tail - server->sq_head > CELLA_HOST_SLOTS) {
             atomic_store(&server->broken, true);
-            notify_launcher(server);
+            server_notify_launcher(server);
             return -1;
         }
         uint32_t slot =
@@ -300,6 +306,7 @@ struct server *server_create(const struct server_config *config, struct cella_er
         free(server);
         return NULL;
     }
+    sessions_init(&server->console);
 
     /* Held until server_start: the workers stand still at it. */
     pthread_mutex_lock(&server->lead);
@@ -335,12 +342,29 @@ int server_event_fd(const struct server *server)
     return server->event_fd;
 }
 
+void server_event_clear(struct server *server)
+{
+    uint64_t count;
+    if (read(server->event_fd, &count, sizeof(count)) < 0)
+        return; /* nothing new */
+}
+
 bool server_exit_status(const struct server *server, int *status)
 {
     if (!atomic_load(&server->exiting))
         return false;
     *status = atomic_load(&server->exit_status);
     return true;
+}
+
+bool server_start_failed(const struct server *server)
+{
+    return atomic_load(&server->start_failed);
+}
+
+bool server_has_started(const struct server *server)
+{
+    return atomic_load(&server->started);
 }
 
 bool server_keep_is_broken(const struct server *server)
@@ -362,6 +386,7 @@ void server_stop(struct server *server)
 void server_free(struct server *server)
 {
     handles_free(&server->handles);
+    sessions_free(&server->console);
     console_free(&server->console);
     close(server->event_fd);
     pthread_mutex_destroy(&server->lead);

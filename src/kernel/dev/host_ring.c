@@ -19,12 +19,14 @@
 #include "base/printk.h"
 #include "base/spinlock.h"
 #include "base/string.h"
+#include "boot.h"
 #include "hal.h"
 #include "proc/cpus.h"
 #include "proc/task.h"
 
-#define SMALL_SIZE 8192u /* every slot owns this much of the data area: names, stat, small reads   \
-                          */
+#define SMALL_SIZE                                                                                 \
+    8192u /* every slot owns this much of the data area: names, stat, small reads                  \
+           */
 #define LARGE_SIZE CELLA_HOST_MAX_IO
 #define LARGE_BASE (CELLA_HOST_SLOTS * SMALL_SIZE)
 #define NR_LARGE ((CELLA_HOST_DATA_SIZE - LARGE_BASE) / LARGE_SIZE)
@@ -266,8 +268,8 @@ void host_ring_exit(int wait_status)
 {
     if (!window)
         return;
-    window->slots[EXIT_SLOT].req =
-        (struct cella_host_request){.op = CELLA_HOST_EXIT, .a = {(uint64_t)(uint32_t)wait_status}};
+    window->slots[EXIT_SLOT].req = (struct cella_host_request){
+        .op = CELLA_HOST_EXIT, .a = {(uint32_t)wait_status, 0, !boot.started}};
     spin_lock(&ring_lock);
     publish(EXIT_SLOT);
     spin_unlock(&ring_lock);

@@ -20,6 +20,7 @@
 #include "mm/mm.h"
 #include "proc/pid.h"
 #include "proc/rusage.h"
+#include "proc/sessions.h"
 #include "proc/signal_internal.h"
 #include "stats.h"
 
@@ -347,6 +348,8 @@ void thread_exit(int wait_status)
     release_resources(t, last);
     if (last)
         stats_program_ends(p, t->comm);
+    if (last && p->session)
+        session_process_exits(p);
     if (last && p == init_process)
         end_keep(p);
 
