@@ -23,6 +23,7 @@ struct client {
 
 struct control {
     int fd;
+    uid_t uid; /* ours; behind the wall nobody tells */
     struct client client[MAX_CLIENTS];
     uint8_t packet[sizeof(struct control_request) + CELLA_SESSION_MAX + 1];
 };
@@ -35,6 +36,7 @@ struct control *control_open(const struct keep_dir *dir, struct cella_error *err
         cella_error_set(err, "out of memory");
         return NULL;
     }
+    control->uid = geteuid();
     for (unsigned i = 0; i < MAX_CLIENTS; i++)
         control->client[i].fd = -1;
     snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/control", dir->fd);
@@ -72,7 +74,7 @@ static void client_accept(struct control *control)
     if (fd < 0)
         return;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-        (peer.uid == geteuid() || peer.uid == 0))
+        (peer.uid == control->uid || peer.uid == 0))
         for (unsigned i = 0; i < MAX_CLIENTS; i++)
             if (control->client[i].fd < 0) {
                 control->client[i] = (struct client){.fd = fd};
@@ -170,7 +172,7 @@ static int client_serve(struct control *control, struct client *client, struct s
     struct msghdr msg = {.msg_iov = &part,
                          .msg_iovlen = 1,
                          .msg_control = &rights,
-                         .msg_controllen = sizeof(rights)};
+                         .msg_controllen = CMSG_LEN(3 * sizeof(int))}; /* room for no fourth */
     ssize_t n = recvmsg(client->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;

@@ -143,6 +143,7 @@ static const int allowed_calls[] = {
     SYS_symlinkat,
     SYS_linkat,
     SYS_unlinkat,
+    SYS_renameat,
     SYS_renameat2,
     SYS_truncate,
     SYS_fchownat,
@@ -217,11 +218,13 @@ int wall_seccomp(pid_t keep, struct cella_error *err)
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(LOAD(nr));
     /* Copies of descriptors, and what fdopendir asks; not F_SETOWN, which sends signals. */
-    EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 6));
+    EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 8));
     EMIT(LOAD_ARG(1));
     EMIT(IF_EQUAL(F_DUPFD_CLOEXEC));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(IF_EQUAL(F_GETFL));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(IF_EQUAL(F_SETFD));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(RETURN(REFUSED));
     /* The keep's process and, where it has no pid namespace, its group. */
