@@ -13,13 +13,13 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "cli.h"
 #include "control.h"
 #include "keeps.h"
+#include "terminal.h"
 #include "values.h"
 
 static const char exec_usage[] =
@@ -162,16 +162,6 @@ static uint32_t terminal_size(void)
     return (uint32_t)size.ws_row << 16 | size.ws_col;
 }
 
-/* Line editing, echo and signals are the keep's terminal's; the caller's gives the bytes. */
-static bool terminal_raw(struct termios *before)
-{
-    if (tcgetattr(STDIN_FILENO, before) < 0)
-        return false;
-    struct termios raw = *before;
-    cfmakeraw(&raw);
-    return tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
-}
-
 /* ---- waiting ---- */
 
 static const int passed_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -247,17 +237,15 @@ static int exec_in(const struct exec_options *options, struct cella_error *err)
     if (fd < 0)
         return -1;
     cleanup_close int signal_fd = open_signals(options->terminal);
-    struct termios before;
-    if (options->terminal && !terminal_raw(&before))
-        return cella_error_set(err, "cannot set the terminal: %s", strerror(errno));
+    if (options->terminal && terminal_make_raw(err) < 0)
+        return -1;
     int code = -1;
     if (control_send_exec(fd, options->terminal ? terminal_size() : 0, header, stream) < 0)
         cella_error_set(err, "cannot reach the launcher of '%s': %s", options->name,
                         strerror(errno));
     else
         code = await_end(fd, signal_fd, options->name, err);
-    if (options->terminal)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+    terminal_restore();
     return code;
 }
 

@@ -23,7 +23,7 @@
 struct run_options {
     const char *tee, *root, *workdir, *user, *hostname, *cpus, *memory;
     const char *name, *log_max, *log_format;
-    bool trace, stats, detach;
+    bool trace, stats, terminal, detach;
     char **volumes, **env; /* as given, in order */
     unsigned nr_volumes, nr_env;
     char **command; /* program and arguments */
@@ -56,6 +56,7 @@ static const struct option long_options[] = {
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"memory", required_argument, NULL, OPT_MEMORY},
+    {"terminal", no_argument, NULL, 't'},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"stats", no_argument, NULL, OPT_STATS},
     {"detach", no_argument, NULL, 'd'},
@@ -77,6 +78,8 @@ static const char run_usage[] =
     "  -v HOST:KEEP[:ro|:rw] shows the host file or directory HOST at KEEP (default ro)\n"
     "  -e NAME=VALUE         adds an environment variable; nothing else of the caller's\n"
     "                        environment is passed\n"
+    "  -t                    gives PROGRAM a terminal of the keep's own; standard input must\n"
+    "                        be a terminal, which is raw meanwhile; adds the caller's TERM\n"
     "  --workdir DIR         directory in the keep to start in (default: the caller's where\n"
     "                        the root is /, else /)\n"
     "  --user UID[:GID]      user and group in the keep (default: the caller's)\n"
@@ -175,12 +178,13 @@ static int parse_options(int argc, char **argv, struct run_options *options,
         return cella_error_set(err, "out of memory");
     opterr = 0;
     /* '+': options after PROGRAM are the program's. */
-    for (int c; (c = getopt_long(argc, argv, "+:v:e:dh", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "+:v:e:tdh", long_options, NULL)) != -1;) {
         switch (c) {
         case OPT_TEE: options->tee = optarg; break;
         case OPT_ROOT: options->root = optarg; break;
         case 'v': options->volumes[options->nr_volumes++] = optarg; break;
         case 'e': options->env[options->nr_env++] = optarg; break;
+        case 't': options->terminal = true; break;
         case OPT_WORKDIR: options->workdir = optarg; break;
         case OPT_USER: options->user = optarg; break;
         case OPT_HOSTNAME: options->hostname = optarg; break;
@@ -204,6 +208,9 @@ static int parse_options(int argc, char **argv, struct run_options *options,
     if (options->command[0][0] == '\0')
         return cella_error_set(err,
                                "the program's name is empty; e.g. cella run -- /bin/echo hello");
+    if (options->terminal && !isatty(STDIN_FILENO))
+        return cella_error_set(err, "-t: standard input is not a terminal; start cella from one, "
+                                    "or leave -t out");
     if (options->tee && strcmp(options->tee, "auto") != 0 && strcmp(options->tee, "process") != 0)
         return cella_error_set(
             err, "--tee: '%s' is not in this build; give auto or process, and see 'cella info'",
@@ -282,15 +289,19 @@ static int choose_workdir(const struct run_options *options, const struct grant_
 static int build_env(const struct run_options *options, const char *home, char ***env,
                      unsigned *nr_env, struct cella_error *err)
 {
-    char **list = calloc(options->nr_env + 3u, sizeof(char *));
-    char *home_line = NULL;
-    if (!list || asprintf(&home_line, "HOME=%s", home) < 0)
+    char **list = calloc(options->nr_env + 4u, sizeof(char *));
+    char *home_line = NULL, *term_line = NULL;
+    const char *term = options->terminal ? getenv("TERM") : NULL;
+    if (!list || asprintf(&home_line, "HOME=%s", home) < 0 ||
+        (term && asprintf(&term_line, "TERM=%s", term) < 0))
         return cella_error_set(err, "out of memory");
     static char path_line[] = "PATH=" DEFAULT_PATH, lang_line[] = "LANG=C.UTF-8";
     unsigned count = 0;
     list[count++] = path_line;
     list[count++] = home_line;
     list[count++] = lang_line;
+    if (term_line)
+        list[count++] = term_line;
     for (unsigned i = 0; i < options->nr_env; i++) {
         char *given = options->env[i];
         if (check_env(given, err) < 0)
@@ -336,6 +347,9 @@ static int claim_name(const struct run_options *options, struct launch *launch,
 {
     if (choose_log(options, launch, err) < 0)
         return -1;
+    if (options->terminal && options->detach)
+        return cella_error_set(err, "-t and -d: a keep in the background has no terminal; leave -t "
+                                    "away, and use 'cella exec -t'");
     if (!options->name && !options->detach)
         return 0;
     int state_fd = state_open(err);
@@ -405,7 +419,9 @@ static int run(int argc, char **argv, struct cella_error *err)
     boot->args = options.command;
     boot->nr_args = (unsigned)options.nr_command;
     boot->env = env;
-    boot->flags = (options.trace ? CELLA_BOOT_TRACE : 0u) | (options.stats ? CELLA_BOOT_STATS : 0u);
+    boot->flags = (options.trace ? CELLA_BOOT_TRACE : 0u) |
+                  (options.stats ? CELLA_BOOT_STATS : 0u) |
+                  (options.terminal ? CELLA_BOOT_TERMINAL : 0u);
     boot->uid = user.uid;
     boot->gid = user.gid;
     boot->groups = user.groups;

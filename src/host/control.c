@@ -124,7 +124,7 @@ static void serve_exec(struct client *client, struct server *server, uint32_t si
         nr = -ENOMEM;
         if (header) {
             memcpy(header, packet, len);
-            nr = server_session_start(server, header, stream);
+            nr = server_session_start(server, header, stream, size);
             free(header);
         }
     }
@@ -133,8 +133,6 @@ static void serve_exec(struct client *client, struct server *server, uint32_t si
         return;
     }
     client->session = (uint32_t)nr;
-    if (size)
-        server_session_resize(server, client->session, size);
     stream[0] = stream[1] = stream[2] = -1;
     message(MESSAGE_DEBUG, "session %u starts", client->session);
 }

@@ -29,6 +29,7 @@
 #include "memwatch.h"
 #include "message.h"
 #include "server.h"
+#include "terminal.h"
 #include "wall.h"
 
 #define CLOCK_INTERVAL_MS 1000
@@ -367,6 +368,7 @@ static int run_keep(struct running *run, const struct launch *launch, struct cel
     raise_file_limit();
     memwatch_init(&run->memory, kernel_memory_fd, run->keep.pid, launch->boot.memory_limit_bytes);
 
+    const bool terminal = launch->boot.flags & CELLA_BOOT_TERMINAL;
     struct server_config config = {
         .window = run->window,
         .grants = launch->grants,
@@ -375,15 +377,18 @@ static int run_keep(struct running *run, const struct launch *launch, struct cel
         .log_fd = STDERR_FILENO,
         .sink = run->sink,
     };
-    if (wall_drop_capabilities(err) < 0 || !(run->server = server_create(&config, err)) ||
-        wall_seccomp(run->keep.pid, err) < 0) {
+    print_notice(launch->notice, &run->keep);
+    config.log_crlf = terminal && isatty(STDERR_FILENO);
+    if (wall_drop_capabilities(err) < 0 || (terminal && terminal_make_raw(err) < 0) ||
+        !(run->server = server_create(&config, err)) || wall_seccomp(run->keep.pid, err) < 0) {
         keep_process_kill(&run->keep);
         return -1;
     }
-    print_notice(launch->notice, &run->keep);
     server_start(run->server);
     bool failed = serve(run, err) < 0;
-    return conclude(run, failed, err);
+    int code = conclude(run, failed, err);
+    terminal_restore();
+    return code;
 }
 
 /* The keep is over, or never was: what remains of it on the host, and who is told. */

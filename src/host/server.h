@@ -30,6 +30,7 @@ struct server_config {
     int log_fd;                       /* the launcher's log and --stats */
     struct log_sink *sink; /* NULL, or where output and log go instead; the log goes to log_fd as
                               well until the program has started */
+    bool log_crlf;         /* log_fd is a terminal that was made raw */
 };
 
 /* A server with its threads, which wait for server_start. NULL with *err filled when memory or
@@ -57,10 +58,11 @@ bool server_has_started(const struct server *server);
 #define SERVER_SESSIONS 128u
 
 /* Offers the keep a further program: `header` with its strings, `size` bytes, copied; its standard
- * streams, taken over on success. Result: the session's number, or -EAGAIN when there are
- * SERVER_SESSIONS, -ENOMEM, -ESHUTDOWN when the keep is at its end. */
+ * streams, taken over on success; terminal_size as of server_session_resize, or 0. Result: the
+ * session's number, or -EAGAIN when there are SERVER_SESSIONS, -ENOMEM, -ESHUTDOWN when the keep is
+ * at its end. */
 int64_t server_session_start(struct server *server, const struct cella_session_header *header,
-                             const int stream[3]);
+                             const int stream[3], uint32_t terminal_size);
 /* Sends a signal to a session's program. 0, -ESRCH, -ENOMEM, -EAGAIN. */
 int server_session_signal(struct server *server, uint32_t nr, int sig);
 /* Tells the size of a session's terminal, rows << 16 | columns, and the program of it. */

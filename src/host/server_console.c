@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -39,6 +40,7 @@ int console_init(struct console *console, const struct server_config *config)
     console_session_open(&console->session[0], 0, config->stream);
     console->log_fd = config->log_fd;
     console->sink = config->sink;
+    console->log_crlf = config->log_crlf;
     console->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return console->kick_fd < 0 ? -1 : 0;
 }
@@ -161,6 +163,19 @@ static void write_all(int fd, const char *text, size_t len)
     }
 }
 
+/* To a terminal that does not make CR LF of LF itself. */
+static void write_lines_raw(int fd, const char *text, size_t len)
+{
+    for (const char *end; (end = memchr(text, '\n', len)) != NULL;) {
+        size_t line = (size_t)(end - text);
+        write_all(fd, text, line);
+        write_all(fd, "\r\n", 2);
+        text += line + 1;
+        len -= line + 1;
+    }
+    write_all(fd, text, len);
+}
+
 /* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain
  * text passes. A newline is added where there is none. */
 static int64_t log_text(struct server *server, const uint8_t *data, uint32_t len)
@@ -179,7 +194,11 @@ static int64_t log_text(struct server *server, const uint8_t *data, uint32_t len
             text[n++] = '\n';
         if (console->sink)
             log_sink_write(console->sink, LOG_CELLA, text, n);
-        if (!console->sink || !atomic_load(&server->started))
+        if (console->sink && atomic_load(&server->started))
+            continue;
+        if (console->log_crlf)
+            write_lines_raw(console->log_fd, text, n);
+        else
             write_all(console->log_fd, text, n);
     }
     return len;
@@ -248,9 +267,16 @@ enum served console_read(struct server_call *call)
 enum served console_size(struct server_call *call)
 {
     struct console *console = &call->server->console;
+    struct winsize size;
     pthread_mutex_lock(&console->lock);
     const struct console_session *session = console_session_find(console, call->req.a[0]);
-    call->result = !session ? -EINVAL : session->size ? session->size : -ENOTTY;
+    call->result = -ENOTTY;
+    if (!session)
+        call->result = -EINVAL;
+    else if (session->size) /* as the client said, whose terminal it is */
+        call->result = session->size;
+    else if (session->nr == 0 && ioctl(session->fd[STREAM_IN], TIOCGWINSZ, &size) == 0)
+        call->result = (int64_t)size.ws_row << 16 | size.ws_col;
     pthread_mutex_unlock(&console->lock);
     return SERVED;
 }

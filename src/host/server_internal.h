@@ -95,6 +95,7 @@ struct console {
     struct console_session session[1 + SERVER_SESSIONS];
     struct console_request pool[CELLA_HOST_SLOTS]; /* one per slot */
     int log_fd;
+    bool log_crlf;
     struct log_sink *sink;
     int kick_fd; /* eventfd: the queues changed, or stopping */
     bool stopping;

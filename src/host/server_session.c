@@ -125,7 +125,7 @@ enum served session_exit(struct server_call *call)
 /* ---- what the launcher asks ---- */
 
 int64_t server_session_start(struct server *server, const struct cella_session_header *header,
-                             const int stream[3])
+                             const int stream[3], uint32_t terminal_size)
 {
     struct console *console = &server->console;
     int64_t result = -EAGAIN;
@@ -140,6 +140,7 @@ int64_t server_session_start(struct server *server, const struct cella_session_h
         if (nr > INT32_MAX) /* the keep must never see a number again */
             break;
         console_session_open(session, nr, stream);
+        session->size = terminal_size;
         int error = make_offer(server, nr, header);
         session->used = error == 0;
         console->last_session = error ? console->last_session : nr;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -193,12 +194,14 @@ static const int allowed_calls[] = {
 /* Skips the next statement unless the loaded word is `value`. */
 #define IF_EQUAL(value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, 1)
 #define IF_BIT_CLEAR(bits) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 1, 0)
+/* TCSETSW2, which newer C libraries use; <sys/ioctl.h> lacks the structure that it names. */
+#define TERMIOS2_SETSW 0x402c542cu
 #define REFUSED (SECCOMP_RET_ERRNO | EPERM)
 
 int wall_seccomp(pid_t keep, struct cella_error *err)
 {
     enum { NR_CALLS = sizeof(allowed_calls) / sizeof(allowed_calls[0]) };
-    struct sock_filter filter[2 * NR_CALLS + 32];
+    struct sock_filter filter[2 * NR_CALLS + 64];
     unsigned n = 0;
 #define EMIT(...) filter[n++] = (struct sock_filter)__VA_ARGS__
 
@@ -225,6 +228,16 @@ int wall_seccomp(pid_t keep, struct cella_error *err)
     EMIT(IF_EQUAL(F_GETFL));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(IF_EQUAL(F_SETFD));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(RETURN(REFUSED));
+    /* The caller's terminal: its size, and putting it back as it was. */
+    EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 8));
+    EMIT(LOAD_ARG(1));
+    EMIT(IF_EQUAL(TIOCGWINSZ));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(IF_EQUAL(TCSETSW));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(IF_EQUAL(TERMIOS2_SETSW));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(RETURN(REFUSED));
     /* The keep's process and, where it has no pid namespace, its group. */

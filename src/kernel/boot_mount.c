@@ -97,6 +97,10 @@ int boot_mount(const char **what)
         if (r)
             return r;
     }
+    *what = "/dev/pts";
+    r = mount_at(devpts_create(), "/dev/pts", MS_NOSUID_K | MS_NOEXEC_K, false);
+    if (r)
+        return r;
     *what = "/dev/shm";
     r = mount_at(tmpfs_create(01777, 0), "/dev/shm", MS_NOSUID_K | MS_NODEV_K, false);
     for (uint32_t i = 0; i < boot.h.nr_grants && r == 0; i++) {

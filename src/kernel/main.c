@@ -23,6 +23,7 @@
 
 void keep_exit(int wait_status)
 {
+    console_drain(NULL);
     if (boot.h.flags & CELLA_BOOT_STATS)
         stats_report();
     hal_exit(wait_status);
@@ -54,7 +55,7 @@ static void init_thread(void *arg)
         boot_fail(STATUS_CELLA, "run: cannot mount %s: %s", what, program_error_text(r));
     struct console *c = console_create(0, boot.h.stdio_mode, boot.h.stdio_is_tty,
                                        boot.h.flags & CELLA_BOOT_TERMINAL);
-    if (!c || program_open_streams(c))
+    if (!c || program_open_streams(c, boot.h.uid))
         panic("no memory for process 1");
     console_put(c);
     if (program_start(&program, &failure))

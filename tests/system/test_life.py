@@ -168,6 +168,7 @@ BAD = [
     (["run", *QUIET, "-d", "--log-max", "1K", "--", "/bin/true"], ["--log-max", "64K"]),
     (["run", *QUIET, "-d", "--log-max", "x", "--", "/bin/true"], ["--log-max"]),
     (["run", *QUIET, "-d", "--log-format", "xml", "--", "/bin/true"], ["--log-format", "json"]),
+    (["run", *QUIET, "-d", "-t", "--", "/bin/true"], ["-t", "terminal"]),
     (["ps", "--nonsense"], ["--nonsense", "cella help ps"]),
     (["ps", "name"], ["name"]),
     (["logs"], ["cella ps -a"]),
@@ -357,7 +358,12 @@ def hostile_packet(place, payload, fds=()):
 @place_test("nonsense on the control socket is refused, and the keep goes on")
 def control_nonsense(place):
     place.start("x", "/bin/sleep", "100")
-    null = os.open("/dev/null", os.O_RDWR)
+    null = os.open("/dev/zero", os.O_RDWR)
+    pid = place.keep("x")["pid"]
+    def held():
+        names = [os.readlink(f"/proc/{pid}/fd/{f}") for f in os.listdir(f"/proc/{pid}/fd")] if os.getuid() == 0 else []
+        return names.count("/dev/zero"), sum(n.startswith("socket:") for n in names)
+    before = held()
     def exec_packet(size=None, flags=0, nargs=1, nenv=0, sig=0, strings=b"\0/bin/true\0"):
         import struct
         h = struct.pack("<12I", 48 + len(strings) if size is None else size, flags, nargs, nenv, 0xffffffff, 0xffffffff, 0o10600, 0o10600, 0o10600, 0, sig, 0)
@@ -376,10 +382,42 @@ def control_nonsense(place):
         hostile_packet(place, packet)
     hostile_packet(place, b"x", (null,) * 10)
     os.close(null)
-    pid = place.keep("x")["pid"]
-    held = len(os.listdir(f"/proc/{pid}/fd")) if os.getuid() == 0 else 0
-    expect(held < 40, f"the launcher holds {held} descriptors")
+    wait_until(lambda: held() == before, 10, f"the launcher keeps what was passed: {held()} instead of {before}")
     expect(place.cella("exec", "x", "/bin/true").code == 0, "exec fails afterwards")
+
+
+@place_test("exec -t gives the program a terminal, of the caller's size, that works and is put back")
+def exec_terminal(place):
+    import fcntl
+    import struct
+    import termios
+    place.start("x", "/bin/sleep", "100")
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    before = termios.tcgetattr(slave)
+    p = subprocess.Popen([CELLA, "exec", "-it", "x", "/bin/sh", "-c", "tty; stty size; trap 'stty size' WINCH; read a; echo got $a; stty -g >/dev/null; read b; sleep 100"],
+                         env=place.env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    seen = b""
+    def until(text):
+        nonlocal seen
+        end = time.monotonic() + 20
+        while text not in seen:
+            if time.monotonic() > end or not select.select([master], [], [], 1)[0] and p.poll() is not None:
+                raise Failure(f"never {text!r}: {seen!r}")
+            if select.select([master], [], [], 0)[0]:
+                seen += os.read(master, 4096)
+    until(b"33 77")
+    expect(b"/dev/" in seen, f"{seen!r}")
+    os.write(master, b"hello\r")
+    until(b"got hello")
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
+    p.send_signal(signal.SIGWINCH)
+    until(b"44 88")
+    os.write(master, b"\x03")
+    expect(p.wait(20) == 128 + signal.SIGINT, f"Ctrl-C: code {p.returncode}")
+    expect(termios.tcgetattr(slave) == before, "the terminal is not put back")
+    os.close(master)
+    os.close(slave)
 
 
 # ---- stop, rm, prune ----

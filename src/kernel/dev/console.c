@@ -18,6 +18,7 @@
  * writes.
  */
 #include "dev/console.h"
+#include "dev/console_terminal.h"
 
 #include "base/kmalloc.h"
 #include "base/printk.h"
@@ -61,6 +62,7 @@ struct input {
 struct console {
     struct ref ref;
     uint32_t session;
+    struct terminal *terminal; /* NULL: the streams are files; else it takes their place */
     struct stream streams[NR_STREAMS];
     struct input input;
 };
@@ -441,11 +443,18 @@ static const struct file_ops console_regular_ops = {
 struct console *console_create(uint32_t session, const uint32_t mode[3], uint32_t is_tty,
                                bool terminal)
 {
-    struct console *c = terminal ? NULL : kzalloc(sizeof(*c));
+    struct console *c = kzalloc(sizeof(*c));
     if (!c)
         return NULL;
     ref_init(&c->ref, 1);
     c->session = session;
+    if (terminal) {
+        c->terminal = terminal_open(session);
+        if (!c->terminal) {
+            kfree(c);
+            return NULL;
+        }
+    }
     spin_init(&c->input.lock);
     mutex_init(&c->input.take);
     wait_queue_init(&c->input.q);
@@ -473,6 +482,8 @@ void console_put(struct console *c)
     struct input *in = &c->input;
     if (!ref_put(&c->ref))
         return;
+    if (c->terminal)
+        terminal_release(c->terminal);
     if (!in->fetcher) {
         console_free(c);
         return;
@@ -505,6 +516,8 @@ struct file *console_file(struct console *c, int nr)
 {
     static const char *const names[NR_STREAMS] = {"stdin", "stdout", "stderr"};
     KASSERT(nr >= 0 && nr < NR_STREAMS);
+    if (c->terminal)
+        return terminal_file(c->terminal);
     struct stream *s = &c->streams[nr];
     struct inode *inode = stream_inode(s);
     if (!inode)
@@ -523,8 +536,18 @@ struct file *console_file(struct console *c, int nr)
     return file_new_anon_on(inode, name, inode->fops, s, access, modes | FMODE_STREAM);
 }
 
+void console_drain(struct console *c)
+{
+    if (!c)
+        c = boot_console;
+    if (c && c->terminal)
+        terminal_drain(c->terminal);
+}
+
 int console_open_boot(struct file *f)
 {
+    if (boot_console->terminal)
+        return terminal_attach(boot_console->terminal, f);
     f->ops = &console_file_ops;
     f->priv = &boot_console->streams[1];
     f->mode |= FMODE_STREAM;

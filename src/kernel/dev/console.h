@@ -20,6 +20,9 @@ void console_put(struct console *c);
 /* A new open file on stream 0, 1 or 2, for the caller; err_ptr(-ENOMEM). With `terminal` all three
  * are the terminal. */
 struct file *console_file(struct console *c, int stream);
+/* Waits, within limits, until the host has all output of a terminal; files write at once. NULL: the
+ * console of session 0, if there is one yet. */
+void console_drain(struct console *c);
 /* Opens /dev/console: makes f a file on the console of session 0. 0 or negative errno. */
 int console_open_boot(struct file *f);
 

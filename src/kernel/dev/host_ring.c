@@ -14,6 +14,7 @@
  * the consumer side of cq.
  */
 #include "dev/host_ring.h"
+#include "dev/console_terminal.h"
 
 #include "base/errno.h"
 #include "base/printk.h"
@@ -181,6 +182,9 @@ static void host_events(uint32_t events)
                {CELLA_HOST_EVENT_TERM, SIGTERM},
                {CELLA_HOST_EVENT_QUIT, SIGQUIT},
                {CELLA_HOST_EVENT_WINCH, SIGWINCH}};
+    /* Terminals of the keep tell their own foreground groups. */
+    if ((events & CELLA_HOST_EVENT_WINCH) && terminals_resized())
+        events &= ~(uint32_t)CELLA_HOST_EVENT_WINCH;
     for (size_t i = 0; i < ARRAY_LEN(map); i++)
         if ((events & map[i].bit) && init_process)
             signal_kill_process(init_process, map[i].sig);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Character devices without hardware behind them: null, zero, full, random, urandom, and the names
- * tty and console. None has state of its own. Mappings of zero are the memory manager's, which
+ * Character devices without hardware behind them: null, zero, full, random, urandom; and whose the
+ * other numbers are. None has state of its own. Mappings of zero are the memory manager's, which
  * makes them anonymous memory.
  */
 #include "base/errno.h"
@@ -9,6 +9,7 @@
 #include "base/usercopy.h"
 #include "crypto/drbg.h"
 #include "dev/console.h"
+#include "dev/tty.h"
 #include "fs/devices.h"
 #include "fs/vfs.h"
 #include "proc/task.h"
@@ -154,15 +155,7 @@ static int64_t random_ioctl(struct file *f, unsigned cmd, uint64_t arg)
     }
 }
 
-/* ---- tty, console ---- */
-
-/* No process of a keep has a controlling terminal. */
-static int tty_open(struct inode *inode, struct file *f)
-{
-    (void)inode;
-    (void)f;
-    return -ENXIO;
-}
+/* ---- console ---- */
 
 /* Output of the console goes to the launcher's standard output, input comes from its standard
  * input. */
@@ -187,7 +180,6 @@ static const struct file_ops random_ops = {.read = random_read,
                                            .ioctl = random_ioctl};
 static const struct file_ops urandom_ops = {
     .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl};
-static const struct file_ops tty_ops = {.open = tty_open};
 static const struct file_ops console_device_ops = {.open = console_device_open};
 
 const struct file_ops *device_file_ops(uint64_t rdev)
@@ -198,8 +190,9 @@ const struct file_ops *device_file_ops(uint64_t rdev)
     case MKDEV_K(1, 7): return &full_ops;
     case MKDEV_K(1, 8): return &random_ops;
     case MKDEV_K(1, 9): return &urandom_ops;
-    case MKDEV_K(5, 0): return &tty_ops;
+    case MKDEV_K(5, 0): return &tty_device_ops;
     case MKDEV_K(5, 1): return &console_device_ops;
-    default: return NULL;
+    case MKDEV_K(5, 2): return &ptmx_device_ops;
+    default: return rdev >> 11 == 136 / 8 && !(rdev >> 20) ? &pts_device_ops : NULL;
     }
 }

@@ -21,6 +21,7 @@ static const struct dev_entry entries[] = {
     {"random", S_IFCHR_K | 0666, MKDEV_K(1, 8), NULL},
     {"urandom", S_IFCHR_K | 0666, MKDEV_K(1, 9), NULL},
     {"tty", S_IFCHR_K | 0666, MKDEV_K(5, 0), NULL},
+    {"ptmx", S_IFCHR_K | 0666, MKDEV_K(5, 2), NULL},
     {"console", S_IFCHR_K | 0600, MKDEV_K(5, 1), NULL},
     {"fd", S_IFLNK_K, 0, "/proc/self/fd"},
     {"stdin", S_IFLNK_K, 0, "/proc/self/fd/0"},

@@ -159,7 +159,8 @@ struct file *file_open_checked(const struct path *p, uint32_t flags)
         f->mode = FMODE_PATH;
         return f;
     }
-    f->flags = flags & ~(uint32_t)O_ONCE;
+    /* Terminals look at O_NOCTTY. */
+    f->flags = flags & (~(uint32_t)O_ONCE | O_NOCTTY_K);
     f->mode = (uint32_t)open_mode(flags);
     const struct file_ops *ops = ops_of(inode);
     if (!ops)
@@ -173,6 +174,7 @@ struct file *file_open_checked(const struct path *p, uint32_t flags)
         if (ops->open)
             err = ops->open(inode, f);
     }
+    f->flags &= ~(uint32_t)O_NOCTTY_K;
     if (err) {
         f->ops = &no_ops; /* what did not open is not released */
         file_put(f);

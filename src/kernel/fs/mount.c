@@ -286,6 +286,12 @@ static struct super_block *make_sysfs(char *options)
     return options && *options ? err_ptr(-EINVAL) : sysfs_create();
 }
 
+static struct super_block *make_devpts(char *options)
+{
+    (void)options; /* newinstance, gid, mode...: there is one instance, with what all ask for */
+    return devpts_create();
+}
+
 static struct super_block *make_devtmpfs(char *options)
 {
     (void)options; /* size and mode bound the nodes that users make; the keep's are fixed */
@@ -297,7 +303,7 @@ static const struct {
     struct super_block *(*make)(char *options);
 } mountable[] = {
     {"tmpfs", make_tmpfs}, {"ramfs", make_tmpfs},       {"proc", make_proc},
-    {"sysfs", make_sysfs}, {"devtmpfs", make_devtmpfs},
+    {"sysfs", make_sysfs}, {"devtmpfs", make_devtmpfs}, {"devpts", make_devpts},
 };
 
 static int mount_new_fs(const struct path *where, const char *type, const char *source,

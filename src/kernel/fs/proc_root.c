@@ -159,15 +159,24 @@ static int64_t thread_self_readlink(const struct pseudo_node *n, char *buf, size
         .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = text              \
     }
 
+static const struct pseudo_entry tty_entries[] = {
+    FILE_CONSTANT("drivers", "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+                             "/dev/console         /dev/console    5       1 system:console\n"
+                             "/dev/ptmx            /dev/ptmx       5       2 system\n"
+                             "pty_slave            /dev/pts      136 0-1023 pty:slave\n"),
+    {},
+};
+static const struct pseudo_dir tty_dir = {.entries = tty_entries};
+
 static const struct pseudo_entry root_entries[] = {
     FILE_CONSTANT("cmdline", "\n"),
     FILE_RO("cpuinfo", proc_cpuinfo_show),
     FILE_CONSTANT(
         "devices",
-        "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n"),
+        "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"),
     FILE_CONSTANT("diskstats", ""),
     FILE_CONSTANT("filesystems",
-                  "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\n"),
+                  "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\nnodev\tdevpts\n"),
     FILE_RO("interrupts", proc_interrupts_show),
     FILE_RO("loadavg", proc_loadavg_show),
     FILE_RO("meminfo", proc_meminfo_show),
@@ -178,6 +187,7 @@ static const struct pseudo_entry root_entries[] = {
     FILE_CONSTANT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     {.name = "sys", .mode = S_IFDIR_K | 0555, .dir = &proc_sys_dir},
     {.name = "thread-self", .mode = S_IFLNK_K | 0777, .readlink = thread_self_readlink},
+    {.name = "tty", .mode = S_IFDIR_K | 0555, .dir = &tty_dir},
     FILE_RO("uptime", proc_uptime_show),
     FILE_RO("version", proc_version_show),
     FILE_RO("vmstat", proc_vmstat_show),

@@ -7,6 +7,7 @@
  * Everything is first collected under the locks it needs, then printed.
  */
 #include "base/string.h"
+#include "dev/tty.h"
 #include "fs/files.h"
 #include "fs/procfs.h"
 #include "mm/mm.h"
@@ -35,7 +36,8 @@ struct task_state {
     char comm[TASK_COMM_LEN];
     char letter;
     const char *word;
-    kpid_t pid, tid, ppid, pgid, sid;
+    kpid_t pid, tid, ppid, pgid, sid, tpgid;
+    uint32_t tty_nr;
     int nr_threads, exit_signal, exit_code;
     bool exiting, has_execed;
     kmode_t umask;
@@ -66,6 +68,8 @@ static void collect_state(struct thread *t, struct task_state *s)
     s->ppid = p->parent ? p->parent->pid : 0;
     s->pgid = p->pgid;
     s->sid = p->sid;
+    s->tpgid = p->tty ? p->tty->pgrp : -1;
+    s->tty_nr = p->tty ? (uint32_t)tty_device(p->tty) : 0;
     s->nr_threads = p->nr_threads;
     s->exit_signal = t == p->leader ? p->exit_signal : -1;
     s->exit_code = p->zombie ? p->exit_code : t->exit_code;
@@ -265,7 +269,7 @@ int proc_stat_show(const struct pseudo_node *n, struct text *t)
 
     text_printf(t, "%d (", s.tid);
     put_name(t, s.comm);
-    text_printf(t, ") %c %d %d %d 0 -1 %u ", s.letter, s.ppid, s.pgid, s.sid, flags);
+    text_printf(t, ") %c %d %d %d %u %d %u ", s.letter, s.ppid, s.pgid, s.sid, s.tty_nr, s.tpgid, flags);
     text_printf(t, "%lu %lu %lu %lu ", p->min_flt, whole ? p->child_min_flt : 0, p->maj_flt,
                 whole ? p->child_maj_flt : 0);
     text_printf(t, "%lu %lu %lu %lu ", ticks(utime), ticks(stime),

@@ -563,6 +563,7 @@ struct super_block *overlay_create(struct super_block *lower);
 struct super_block *procfs_create(void);
 struct super_block *sysfs_create(void);
 struct super_block *devfs_create(void);
+struct super_block *devpts_create(void); /* always the same one */
 
 /* ---- calls other parts use ---- */
 int64_t vfs_read(struct file *f, struct uio *u, uint64_t *pos);

@@ -16,6 +16,7 @@
 #include "base/printk.h"
 #include "base/string.h"
 #include "base/usercopy.h"
+#include "dev/tty.h"
 #include "fs/vfs.h"
 #include "mm/mm.h"
 #include "proc/pid.h"
@@ -237,17 +238,6 @@ static void put_reaped(struct process *p)
     process_put(p);
 }
 
-/* A session's leader takes the controlling terminal from all. */
-static void leave_terminal(struct process *p)
-{
-    struct process *other;
-    if (p->sid == p->pid && p->tty)
-        list_for_each (other, &process_list, all_link)
-            if (other->sid == p->sid)
-                other->tty = NULL;
-    p->tty = NULL;
-}
-
 /* ---- the keep's end ---- */
 
 static int count_living(struct process *p, void *arg)
@@ -328,7 +318,7 @@ static bool end_process(struct process *p, struct list *dead)
 {
     reparent_children(p, dead);
     hangup_orphaned_pgrp(p, NULL);
-    leave_terminal(p);
+    p->tty = NULL;
     p->zombie = true;
     return notify_parent_exit(p);
 }
@@ -346,10 +336,12 @@ void thread_exit(int wait_status)
     if (last)
         process_timers_release(p);
     release_resources(t, last);
-    if (last)
+    if (last) {
+        tty_process_exits(p);
         stats_program_ends(p, t->comm);
-    if (last && p->session)
-        session_process_exits(p);
+        if (p->session)
+            session_process_exits(p);
+    }
     if (last && p == init_process)
         end_keep(p);
 

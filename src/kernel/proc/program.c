@@ -97,7 +97,7 @@ static int exec_path(const struct program *p)
     return worst;
 }
 
-int program_open_streams(struct console *c)
+int program_open_streams(struct console *c, kuid_t owner)
 {
     struct thread *t = current;
     t->files = files_create();
@@ -107,6 +107,7 @@ int program_open_streams(struct console *c)
         struct file *f = console_file(c, i);
         if (is_err(f))
             return (int)ptr_err(f);
+        f->inode->uid = owner;
         int fd = fd_install(f, i, false);
         if (fd != i)
             return -ENOMEM;

@@ -25,8 +25,8 @@ struct program_failure {
     const char *what, *why;
 };
 
-/* Descriptors 0, 1 and 2 of a new process without any. 0 or negative errno. */
-int program_open_streams(struct console *c);
+/* Descriptors 0, 1 and 2 of a new process without any, files of `owner`. 0 or negative errno. */
+int program_open_streams(struct console *c, kuid_t owner);
 /* Makes the calling thread, which has streams and a root directory but has never left the kernel,
  * that program. 0, or negative errno with *failure, for a line to the user. */
 int program_start(const struct program *p, struct program_failure *failure);

@@ -2,6 +2,7 @@
 /* Numbers: processes, threads, process groups, sessions. Rules: setpgid(2), setsid(2),
  * credentials(7). */
 #include "base/errno.h"
+#include "dev/tty.h"
 #include "proc/pid.h"
 #include "proc/task.h"
 
@@ -115,4 +116,16 @@ int64_t sys_setsid(void)
     }
     spin_unlock(&proc_tree_lock);
     return result;
+}
+
+int64_t sys_vhangup(void)
+{
+    if (!capable(CAP_SYS_TTY_CONFIG_K))
+        return -EPERM;
+    struct tty *t = tty_of_current();
+    if (t) {
+        tty_hangup(t, false);
+        tty_put(t);
+    }
+    return 0;
 }

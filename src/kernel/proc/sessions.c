@@ -17,6 +17,7 @@
 #include "base/string.h"
 #include "boot.h"
 #include "dev/console.h"
+#include "dev/console_terminal.h"
 #include "dev/host_ring.h"
 #include "fs/vfs.h"
 #include "proc/program.h"
@@ -164,7 +165,8 @@ static void session_thread(void *arg)
     struct session *s = arg;
     struct program_failure failure = {STATUS_CELLA, s->argv[0], program_error_text(-ENOMEM)};
     current->fs = fs_context_copy(NULL);
-    if (!current->fs || program_open_streams(s->console) || program_start(&s->program, &failure)) {
+    if (!current->fs || program_open_streams(s->console, s->program.uid) ||
+        program_start(&s->program, &failure)) {
         print_failure(s, &failure);
         process_exit_group(failure.status << 8);
     }
@@ -177,6 +179,7 @@ void session_process_exits(struct process *p)
     spin_lock(&sessions_lock);
     list_del(&s->link);
     spin_unlock(&sessions_lock);
+    console_drain(s->console);
     tell_end(s->nr, p->exit_code);
     session_free(s);
 }
@@ -217,6 +220,9 @@ static int send_signal(uint32_t nr, uint32_t sig)
 {
     if (sig < 1 || sig > NSIG_K)
         return -EINVAL;
+    /* A new size: the terminals ask for it, and tell their foreground. */
+    if (sig == SIGWINCH && terminals_resized())
+        return 0;
     struct k_siginfo info = {.si_signo = (int)sig, .si_code = SI_KERNEL_K};
     /* With the lock: the number is the program's as long as the session is in the list. */
     spin_lock(&sessions_lock);

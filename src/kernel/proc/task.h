@@ -30,6 +30,7 @@ struct fs_context;
 struct mm;
 struct inode;
 struct session;
+struct tty;
 
 #ifdef __SANITIZE_ADDRESS__
 #define KSTACK_SIZE (128 * 1024ul) /* frames with red zones, and the reports of the sanitizers */
@@ -95,6 +96,7 @@ enum {
     CAP_SYS_NICE_K = 23,
     CAP_SYS_RESOURCE_K = 24,
     CAP_SYS_TIME_K = 25,
+    CAP_SYS_TTY_CONFIG_K = 26,
     CAP_MKNOD_K = 27,
     CAP_LAST_K = 40
 };
@@ -120,7 +122,8 @@ struct process {
     kpid_t pgid, sid;
     bool has_execed;
     bool is_subreaper;
-    void *tty; /* controlling terminal, NULL: none */
+    struct tty *tty;     /* controlling terminal, NULL: none (dev/tty_jobs.c) */
+    kpid_t tty_old_pgrp; /* of a session's leader: the foreground group when its terminal hung up */
 
     struct wait_queue child_wait;  /* waitid and its kin sleep here */
     int exit_signal;               /* to the parent at exit; SIGCHLD, 0 or another */
