@@ -221,8 +221,10 @@ static int send_signal(uint32_t nr, uint32_t sig)
     if (sig < 1 || sig > NSIG_K)
         return -EINVAL;
     /* A new size: the terminals ask for it, and tell their foreground. */
-    if (sig == SIGWINCH && terminals_resized())
+    if (sig == SIGWINCH) {
+        terminals_resized();
         return 0;
+    }
     struct k_siginfo info = {.si_signo = (int)sig, .si_code = SI_KERNEL_K};
     /* With the lock: the number is the program's as long as the session is in the list. */
     spin_lock(&sessions_lock);
