@@ -6,7 +6,7 @@ BUILDTYPE ?= debugoptimized
 JOBS ?= $(shell nproc)
 DESTDIR ?=
 
-.PHONY: all demo check check-quick check-long bench install clean deps docs tcb
+.PHONY: all demo check check-quick check-long bench install uninstall clean deps docs tcb
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS) --quiet
@@ -49,6 +49,10 @@ tcb:
 
 install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
+
+# Removes the files that install put, and directories of Cella's own that are empty then.
+uninstall: $(BUILD)/build.ninja
+	@python3 scripts/uninstall.py $(BUILD) "$(DESTDIR)"
 
 clean:
 	@rm -rf $(BUILD)

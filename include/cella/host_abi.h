@@ -87,12 +87,14 @@ enum cella_host_op {
     CELLA_HOST_CONSOLE_WRITE = 19,
     /* a0: slot number of a request that may be waiting. Result: 0 cancelled or already done. */
     CELLA_HOST_CANCEL = 20,
-    /* a0: wait status. a1: 0: the keep's workload is done: no reply, the host ends the keep. A
-       session's number: the program that `cella exec` started has ended. Result: 0. */
+    /* a0: wait status. a1: 0: the keep's workload is done: no reply, the host ends the keep; a2 is
+       then 1 when the program could not be started at all. A session's number: the program that
+       `cella exec` started has ended. Result: 0. */
     CELLA_HOST_EXIT = 21,
-    /* Waits until the host wants a further program started in the keep (`cella exec`). Result: the
-       session's number (1 and up), with struct cella_session_header and strings in data. Cancelled
-       by CANCEL. */
+    /* Waits until the host wants a further program started in the keep (`cella exec`), or a signal
+       sent to one. The first says that the keep's own program has started. Result: the session's
+       number (1 and up, never used again), with struct cella_session_header and strings in data.
+       One may be out. Cancelled by CANCEL. */
     CELLA_HOST_SESSION_WAIT = 22,
     /* a0: session. Result: size of its terminal, rows << 16 | columns; -ENOTTY. */
     CELLA_HOST_CONSOLE_SIZE = 23,
@@ -213,8 +215,12 @@ struct cella_host_net_record {
     uint8_t data[];
 };
 
-/* What SESSION_WAIT tells, then strings, each NUL-terminated: workdir (may be empty), nr_args
- * arguments (the first is the program), nr_env variables. */
+#define CELLA_SESSION_MAX (128u << 10) /* bytes of a header with its strings */
+
+/* What SESSION_WAIT tells, then strings, each NUL-terminated: workdir (empty: that of the keep's
+ * workload), nr_args arguments (the first is the program), nr_env variables, which are set over
+ * those of the keep's workload. With CELLA_SESSION_SIGNAL no program is started: `signal` goes to
+ * the process group of the session's program; there are no strings. */
 struct cella_session_header {
     uint32_t size;  /* with the strings */
     uint32_t flags; /* CELLA_SESSION_* */
@@ -222,8 +228,13 @@ struct cella_session_header {
     uint32_t uid, gid; /* UINT32_MAX: those of the keep's workload */
     uint32_t stdio_mode[3];
     uint32_t stdio_is_tty;
+    uint32_t signal; /* Linux's number; 0 without CELLA_SESSION_SIGNAL */
+    uint32_t pad;
 };
-enum { CELLA_SESSION_TERMINAL = 1 }; /* a terminal of its own for the program (-t) */
+enum {
+    CELLA_SESSION_TERMINAL = 1, /* a terminal of its own for the program (-t) */
+    CELLA_SESSION_SIGNAL = 2,
+};
 
 /* One direction: `tail` counts what the producer published, `head` what the consumer took (each
  * written by one side only, mod 2^32); entries are slot numbers. */

@@ -15,7 +15,8 @@ struct verb {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_run, verb_info, verb_help;
+extern const struct verb verb_run, verb_ps, verb_logs, verb_exec, verb_stop, verb_wait, verb_rm,
+    verb_prune, verb_info, verb_help;
 
 /* All verbs, ended by NULL. */
 extern const struct verb *const verbs[];

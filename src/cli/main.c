@@ -8,7 +8,9 @@
 #include "cella_version.h"
 #include "cli.h"
 
-const struct verb *const verbs[] = {&verb_run, &verb_info, &verb_help, NULL};
+const struct verb *const verbs[] = {&verb_run,  &verb_ps,   &verb_logs, &verb_exec,
+                                    &verb_stop, &verb_wait, &verb_rm,   &verb_prune,
+                                    &verb_info, &verb_help, NULL};
 
 const struct verb *verb_find(const char *name)
 {

@@ -7,10 +7,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "launcher.h"
+#include "log_sink.h"
+#include "values.h"
 
 #define MAX_CPUS 64
 #define MAX_GROUPS 32
@@ -19,7 +22,8 @@
 
 struct run_options {
     const char *tee, *root, *workdir, *user, *hostname, *cpus, *memory;
-    bool trace, stats, terminal;
+    const char *name, *log_max, *log_format;
+    bool trace, stats, terminal, detach;
     char **volumes, **env; /* as given, in order */
     unsigned nr_volumes, nr_env;
     struct net_policy *net;
@@ -39,6 +43,9 @@ enum {
     OPT_STATS,
     OPT_NET,
     OPT_ALLOW_HOST,
+    OPT_NAME,
+    OPT_LOG_MAX,
+    OPT_LOG_FORMAT,
     OPT_HELP
 };
 
@@ -58,6 +65,10 @@ static const struct option long_options[] = {
     {"net", required_argument, NULL, OPT_NET},
     {"publish", required_argument, NULL, 'p'},
     {"allow-host", required_argument, NULL, OPT_ALLOW_HOST},
+    {"detach", no_argument, NULL, 'd'},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"log-max", required_argument, NULL, OPT_LOG_MAX},
+    {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
 };
@@ -89,28 +100,18 @@ static const char run_usage[] =
     "  --allow-host PORT[/udp]\n"
     "                        with --net out: the keep reaches the host's 127.0.0.1:PORT at\n"
     "                        10.0.2.2:PORT\n"
+    "  -d                    runs it in the background: prints the keep's name once the\n"
+    "                        program has started; its output goes to 'cella logs'\n"
+    "  --name NAME           name for the other verbs: a-z, 0-9, '_', '.', '-' (default with\n"
+    "                        -d: one is chosen)\n"
+    "  --log-max SIZE        with -d: size of a log file; three are kept (default 10M)\n"
+    "  --log-format text|json  with -d: the bytes as they are (default), or an object a line\n"
     "  --trace               prints the system calls of the workload on stderr\n"
     "  --stats               prints at the end what the keep asked of the host\n\n"
     "Exit code: the program's; 128+n when signal n ended it; 125 for an error of Cella's\n"
     "own, 126 when PROGRAM cannot be executed, 127 when it was not found.\n";
 
 /* ---- values ---- */
-
-/* A decimal number up to max; false for anything else, signs and blanks too. */
-static bool parse_number(const char *text, uint64_t max, uint64_t *value, const char **rest)
-{
-    uint64_t n = 0;
-    const char *p = text;
-    for (; isdigit((unsigned char)*p); p++) {
-        uint64_t digit = (uint64_t)(*p - '0');
-        if (n > (max - digit) / 10)
-            return false;
-        n = n * 10 + digit;
-    }
-    *value = n;
-    *rest = p;
-    return p > text;
-}
 
 /* How many CPUs this process may run on. */
 static unsigned caller_cpus(void)
@@ -156,43 +157,13 @@ static int parse_memory(const char *text, uint64_t *bytes, struct cella_error *e
         *bytes = host_memory();
         return 0;
     }
-    uint64_t n;
-    const char *rest = text;
-    unsigned shift = 0;
-    bool good = parse_number(text, 1ull << 50, &n, &rest);
-    if (good && *rest) {
-        static const char suffixes[] = "KMGT";
-        const char *suffix = strchr(suffixes, toupper((unsigned char)*rest));
-        good = suffix && rest[1] == '\0';
-        shift = good ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
-    }
-    if (!good || n > (1ull << 50) >> shift)
+    if (!parse_size(text, bytes))
         return cella_error_set(
             err, "--memory: '%s' is not a size; give a number with K, M or G, e.g. --memory 512M",
             text);
-    *bytes = n << shift;
     if (*bytes < MEMORY_MIN)
         return cella_error_set(err, "--memory: %s is below what a keep needs; give at least %lluM",
                                text, MEMORY_MIN >> 20);
-    return 0;
-}
-
-static int parse_user(const char *text, uint32_t *uid, uint32_t *gid, bool *has_gid,
-                      struct cella_error *err)
-{
-    /* The highest number means "no user" in Linux. */
-    const uint64_t max = UINT32_MAX - 1;
-    uint64_t u, g = 0;
-    const char *rest;
-    bool good = parse_number(text, max, &u, &rest);
-    *has_gid = good && *rest == ':';
-    if (*has_gid)
-        good = parse_number(rest + 1, max, &g, &rest);
-    if (!good || *rest)
-        return cella_error_set(
-            err, "--user: '%s' is not UID or UID:GID; give numbers, e.g. --user 1000:1000", text);
-    *uid = (uint32_t)u;
-    *gid = (uint32_t)g;
     return 0;
 }
 
@@ -209,33 +180,7 @@ static int check_hostname(const char *name, struct cella_error *err)
     return 0;
 }
 
-static int check_env(const char *text, struct cella_error *err)
-{
-    const char *equals = strchr(text, '=');
-    if (!equals || equals == text)
-        return cella_error_set(err, "-e: '%s' is not NAME=VALUE; give e.g. -e LANG=de_DE.UTF-8",
-                               text);
-    return 0;
-}
-
 /* ---- options ---- */
-
-/* What getopt did not like: `c` is '?' or ':'. It leaves a short option's letter, or a long one's
- * value, in optopt. */
-static int usage_error(struct cella_error *err, char *const *argv, int c)
-{
-    const char *given = argv[optind - 1];
-    char letter[] = {'-', (char)optopt, '\0'};
-    if (optopt > 0 && optopt < 256)
-        given = letter;
-    if (c == ':')
-        return cella_error_set(err, "%s: needs a value; 'cella help run' lists the options", given);
-    if (optopt >= OPT_TEE)
-        return cella_error_set(err, "%s: takes no value; 'cella help run' lists the options",
-                               given);
-    return cella_error_set(
-        err, "%s: is not an option; 'cella help run' lists them, and '--' ends them", given);
-}
 
 /* 0, 1 when help was printed, or -1. */
 static int parse_options(int argc, char **argv, struct run_options *options,
@@ -249,7 +194,7 @@ static int parse_options(int argc, char **argv, struct run_options *options,
         return cella_error_set(err, "out of memory");
     opterr = 0;
     /* '+': options after PROGRAM are the program's. */
-    for (int c; (c = getopt_long(argc, argv, "+:v:e:p:th", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "+:v:e:p:tdh", long_options, NULL)) != -1;) {
         switch (c) {
         case OPT_TEE: options->tee = optarg; break;
         case OPT_ROOT: options->root = optarg; break;
@@ -275,9 +220,13 @@ static int parse_options(int argc, char **argv, struct run_options *options,
             break;
         case OPT_TRACE: options->trace = true; break;
         case OPT_STATS: options->stats = true; break;
+        case 'd': options->detach = true; break;
+        case OPT_NAME: options->name = optarg; break;
+        case OPT_LOG_MAX: options->log_max = optarg; break;
+        case OPT_LOG_FORMAT: options->log_format = optarg; break;
         case 'h':
         case OPT_HELP: fputs(run_usage, stdout); return 1;
-        default: return usage_error(err, argv, c);
+        default: return usage_error(err, "run", argv, c);
         }
     }
     options->command = argv + optind;
@@ -398,6 +347,57 @@ static int build_env(const struct run_options *options, const char *home, char *
     return 0;
 }
 
+/* ---- a keep with a name ---- */
+
+static int choose_log(const struct run_options *options, struct launch *launch,
+                      struct cella_error *err)
+{
+    launch->log_max = LOG_MAX_DEFAULT;
+    if ((options->log_max || options->log_format) && !options->detach)
+        return cella_error_set(err, "--log-max and --log-format are for keeps in the background; "
+                                    "give -d as well");
+    if (options->log_max &&
+        (!parse_size(options->log_max, &launch->log_max) || launch->log_max < LOG_MAX_MIN))
+        return cella_error_set(err,
+                               "--log-max: '%s' is not a size of at least 64K; give e.g. "
+                               "--log-max 10M",
+                               options->log_max);
+    launch->log_json = options->log_format && strcmp(options->log_format, "json") == 0;
+    if (options->log_format && !launch->log_json && strcmp(options->log_format, "text") != 0)
+        return cella_error_set(err, "--log-format: '%s' is neither text nor json",
+                               options->log_format);
+    return 0;
+}
+
+/* Claims the name; the last thing that can fail before the launcher has it. */
+static int claim_name(const struct run_options *options, struct launch *launch,
+                      struct keep_dir *keep, struct cella_error *err)
+{
+    if (choose_log(options, launch, err) < 0)
+        return -1;
+    if (options->terminal && options->detach)
+        return cella_error_set(err, "-t and -d: a keep in the background has no terminal; leave -t "
+                                    "away, and use 'cella exec -t'");
+    if (!options->name && !options->detach)
+        return 0;
+    int state_fd = state_open(err);
+    if (state_fd < 0 || keep_claim(state_fd, options->name, keep, err) < 0)
+        return -1;
+    launch->keep = keep;
+    launch->boot.flags |= CELLA_BOOT_SESSIONS;
+    launch->boot.detached = launch->state.detached = options->detach;
+    launch->state.created_s = time(NULL);
+    char *at = launch->state.command;
+    for (int i = 0; i < options->nr_command; i++) {
+        size_t room = sizeof(launch->state.command) - (size_t)(at - launch->state.command);
+        int len = snprintf(at, room, "%s%s", i ? " " : "", options->command[i]);
+        if ((size_t)len >= room)
+            break;
+        at += len;
+    }
+    return 0;
+}
+
 /* What the user did not choose, and should know: one line. */
 static const char *notice(const struct run_options *options)
 {
@@ -458,7 +458,15 @@ static int run(int argc, char **argv, struct cella_error *err)
     boot->groups = user.groups;
     boot->nr_groups = user.nr_groups;
     launch.notice = notice(&options);
-    return launcher_run(&launch, err);
+    static struct keep_dir keep;
+    if (claim_name(&options, &launch, &keep, err) < 0)
+        return -1;
+    int code = launcher_run(&launch, err);
+    if (code == 0 && options.detach) {
+        printf("%s\n", keep.name);
+        fflush(stdout);
+    }
+    return code;
 }
 
 static int run_verb(int argc, char **argv)

@@ -22,8 +22,12 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "control.h"
+#include "detach.h"
 #include "keep_process.h"
+#include "log_sink.h"
 #include "memwatch.h"
+#include "message.h"
 #include "server.h"
 #include "terminal.h"
 #include "wall.h"
@@ -50,7 +54,12 @@ struct running {
     struct cella_host_window *window;
     struct clock_source *clock;
     struct memwatch memory;
+    struct control *control; /* of a keep with a name, or NULL */
+    struct log_sink *sink;   /* of a detached keep, or NULL */
+    struct detach detach;
     int signal_fd;
+    bool started;    /* the keep's program runs, or ran; known of a keep with a name */
+    bool killed;     /* `cella stop` asked for it */
     bool keep_ended; /* its first process is gone */
     bool over_limit;
     bool watchdog;
@@ -149,24 +158,56 @@ static bool keep_answers(struct running *run)
     return run->unanswered < PING_LOOKS && !stuck;
 }
 
+static void line_to_sink(void *sink, const char *text)
+{
+    log_sink_line(sink, text);
+}
+
+/* The keep's program runs: a detached launcher lets go of its caller. False when that is gone. */
+static bool note_start(struct running *run)
+{
+    if (run->started)
+        return true;
+    if (run->detach.report_fd >= 0) {
+        message_redirect(line_to_sink, run->sink);
+        if (!detach_started(&run->detach))
+            return false;
+    }
+    run->started = true;
+    return true;
+}
+
+/* The server has something to say. True: the keep is over. */
+static bool look_at_server(struct running *run)
+{
+    server_event_clear(run->server);
+    if (run->control)
+        control_tell_ended(run->control, run->server);
+    if (server_has_started(run->server) && !note_start(run))
+        return run->killed = true;
+    int status;
+    return server_exit_status(run->server, &status) || server_keep_is_broken(run->server);
+}
+
 /* Serves until the keep has asked to end, is gone, or must be ended. */
 static int serve(struct running *run, struct cella_error *err)
 {
     uint64_t clock_interval = CLOCK_FIRST_MS, next_clock = now_ms() + clock_interval,
              next_memory = now_ms() + run->memory.interval_ms;
-    enum { POLL_SIGNAL, POLL_KEEP, POLL_REPORT, POLL_SERVER, NR_POLL };
+    enum { POLL_SIGNAL, POLL_KEEP, POLL_REPORT, POLL_SERVER, POLL_CONTROL };
 
     for (;;) {
         uint64_t now = now_ms(), next = next_clock < next_memory ? next_clock : next_memory;
-        struct pollfd p[NR_POLL] = {
+        struct pollfd p[POLL_CONTROL + CONTROL_POLL_MAX] = {
             [POLL_SIGNAL] = {.fd = run->signal_fd, .events = POLLIN},
             [POLL_KEEP] = {.fd = run->keep.pid_fd, .events = POLLIN},
             [POLL_REPORT] = {.fd = run->keep.report_fd, .events = POLLIN},
             [POLL_SERVER] = {.fd = server_event_fd(run->server), .events = POLLIN},
         };
-        int ready = poll(p, NR_POLL, next > now ? (int)(next - now) : 0);
+        unsigned nr_control = run->control ? control_poll(run->control, p + POLL_CONTROL) : 0;
+        int ready = poll(p, POLL_CONTROL + nr_control, next > now ? (int)(next - now) : 0);
         if (ready > 0) {
-            if (p[POLL_SERVER].revents)
+            if (p[POLL_SERVER].revents && look_at_server(run))
                 return 0;
             if (p[POLL_REPORT].revents && keep_process_check(&run->keep, err) < 0)
                 return -1;
@@ -176,6 +217,11 @@ static int serve(struct running *run, struct cella_error *err)
             }
             if (p[POLL_SIGNAL].revents)
                 pass_signals(run);
+            if (nr_control &&
+                control_serve(run->control, run->server, p + POLL_CONTROL, nr_control)) {
+                run->killed = true;
+                return 0;
+            }
         }
         now = now_ms();
         if (now >= next_clock) {
@@ -218,8 +264,14 @@ static int conclude(struct running *run, bool failed, struct cella_error *err)
     /* Requests that the keep made before its end are still served: output, and the exit status
      * itself. */
     server_stop(run->server);
+    if (run->control) {
+        control_tell_ended(run->control, run->server);
+        control_tell_all_killed(run->control);
+    }
     if (failed)
         return -1;
+    if (run->killed)
+        return exit_code(SIGKILL);
     if (run->over_limit) {
         cella_error_set(err,
                         "the keep held %llu MiB of memory against a limit of %llu MiB and was "
@@ -248,7 +300,7 @@ static int conclude(struct running *run, bool failed, struct cella_error *err)
 static void print_notice(const char *notice, const struct keep_process *keep)
 {
     if (notice)
-        fprintf(stderr, "cella: %s%s\n", notice,
+        message(MESSAGE_INFO, "%s%s", notice,
                 keep->namespaces == keep_process_wanted_namespaces()
                     ? ""
                     : "; the host denies it namespaces, see `cella info`");
@@ -265,20 +317,34 @@ static void raise_file_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int launcher_run(const struct launch *launch, struct cella_error *err)
+/* What a keep with a name has beside others; before the wall. */
+static int open_named(struct running *run, const struct launch *launch, struct cella_error *err)
 {
-    /* A debugger that stops the keep would be mistaken for a dead one. */
-    const char *watchdog = getenv("CELLA_WATCHDOG");
-    struct running run = {.clock = launch->clock,
-                          .nr_cpus = launch->boot.nr_cpus,
-                          .watchdog = !watchdog || strcmp(watchdog, "0") != 0};
-    run.signal_fd = signals_open(err);
-    if (run.signal_fd < 0)
+    struct keep_state state = launch->state;
+    state.pid = getpid();
+    if (keep_write_state(launch->keep, &state, err) < 0)
+        return -1;
+    run->control = control_open(launch->keep, err);
+    if (!run->control)
+        return -1;
+    if (!state.detached)
+        return 0;
+    run->sink = log_sink_open(launch->keep->fd, launch->log_max, launch->log_json, err);
+    return run->sink ? 0 : -1;
+}
+
+/* From the claimed name to the keep's end, in the process that is to be the launcher. */
+static int run_keep(struct running *run, const struct launch *launch, struct cella_error *err)
+{
+    run->signal_fd = signals_open(err);
+    if (run->signal_fd < 0)
         return -1;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     umask(0);
+    if (launch->keep && open_named(run, launch, err) < 0)
+        return -1;
 
     if (net_policy_open(launch->net, err) < 0)
         return -1;
@@ -291,39 +357,90 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     cleanup_close int kernel_memory_fd = kernel_memory_create(err);
     if (kernel_memory_fd < 0)
         return -1;
-    cleanup_close int window_fd = window_create(&launch->boot, launch->grants, &run.window, err);
+    cleanup_close int window_fd = window_create(&launch->boot, launch->grants, &run->window, err);
     if (window_fd < 0)
         return -1;
 
-    if (wall_landlock(launch->grants, launch->net, runtime_fd, err) < 0)
+    if (wall_landlock(launch->grants, launch->net, runtime_fd, launch->keep, err) < 0)
         return -1;
-    clock_publish_first(launch->clock, run.window);
-    if (keep_process_start(&run.keep, runtime_fd, kernel_memory_fd, window_fd, null_fd,
+    clock_publish_first(launch->clock, run->window);
+    if (keep_process_start(&run->keep, runtime_fd, kernel_memory_fd, window_fd, null_fd,
                            memwatch_tasks_allowed(), err) < 0)
         return -1;
     raise_file_limit();
-    net_policy_leave_network(launch->net, run.keep.pid_fd);
-    memwatch_init(&run.memory, kernel_memory_fd, run.keep.pid, launch->boot.memory_limit_bytes);
+    net_policy_leave_network(launch->net, run->keep.pid_fd);
+    memwatch_init(&run->memory, kernel_memory_fd, run->keep.pid, launch->boot.memory_limit_bytes);
 
     const bool terminal = launch->boot.flags & CELLA_BOOT_TERMINAL;
     struct server_config config = {
-        .window = run.window,
+        .window = run->window,
         .grants = launch->grants,
         .nr_cpus = launch->boot.nr_cpus,
         .stream = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .log_fd = STDERR_FILENO,
         .net = launch->net,
+        .sink = run->sink,
     };
-    print_notice(launch->notice, &run.keep);
+    print_notice(launch->notice, &run->keep);
     config.log_crlf = terminal && isatty(STDERR_FILENO);
     if (wall_drop_capabilities(err) < 0 || (terminal && terminal_make_raw(err) < 0) ||
-        !(run.server = server_create(&config, err)) || wall_seccomp(run.keep.pid, launch->net, err) < 0) {
-        keep_process_kill(&run.keep);
+        !(run->server = server_create(&config, err)) ||
+        wall_seccomp(run->keep.pid, launch->net, err) < 0) {
+        keep_process_kill(&run->keep);
         return -1;
     }
-    server_start(run.server);
-    bool failed = serve(&run, err) < 0;
-    int code = conclude(&run, failed, err);
+    server_start(run->server);
+    bool failed = serve(run, err) < 0;
+    int code = conclude(run, failed, err);
     terminal_restore();
     return code;
+}
+
+/* The keep is over, or never was: what remains of it on the host, and who is told. */
+static int leave(struct running *run, const struct launch *launch, int code,
+                 struct cella_error *err)
+{
+    if (!launch->keep)
+        return code;
+    if (code >= 0 && !run->killed && !server_start_failed(run->server))
+        note_start(run);
+    if (!launch->state.detached || !run->started) {
+        keep_abandon(launch->keep);
+        detach_failed(&run->detach, code < 0 ? 125 : code, code < 0 ? err->message : "");
+        return code;
+    }
+    struct keep_state state = launch->state;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    state.pid = getpid();
+    state.ended_s = now.tv_sec;
+    state.exit_code = code < 0 ? 125 : code;
+    if (code < 0)
+        message(MESSAGE_ERROR, "%s", err->message);
+    if (keep_write_state(launch->keep, &state, err) < 0)
+        message(MESSAGE_ERROR, "%s", err->message);
+    log_sink_flush(run->sink);
+    return code;
+}
+
+int launcher_run(const struct launch *launch, struct cella_error *err)
+{
+    /* A debugger that stops the keep would be mistaken for a dead one. */
+    const char *watchdog = getenv("CELLA_WATCHDOG");
+    struct running run = {.clock = launch->clock,
+                          .nr_cpus = launch->boot.nr_cpus,
+                          .watchdog = !watchdog || strcmp(watchdog, "0") != 0,
+                          .detach.report_fd = -1};
+    if (!launch->state.detached)
+        return leave(&run, launch, run_keep(&run, launch, err), err);
+
+    int code = 0, forked = detach_begin(&run.detach, &code, err);
+    if (forked > 0)
+        return err->message[0] ? -1 : code;
+    if (forked < 0 && run.detach.report_fd < 0) {
+        keep_abandon(launch->keep);
+        return -1;
+    }
+    leave(&run, launch, forked < 0 ? -1 : run_keep(&run, launch, err), err);
+    _exit(0);
 }

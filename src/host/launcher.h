@@ -7,6 +7,7 @@
 #include "error.h"
 #include "grants.h"
 #include "net_policy.h"
+#include "state.h"
 #include "window.h"
 
 struct launch {
@@ -16,11 +17,16 @@ struct launch {
     struct clock_source *clock; /* clock_begin was called */
     const char *notice; /* a line for standard error, without newline, printed before the workload
                            starts; or NULL */
+    struct keep_dir *keep; /* claimed, of a keep with a name; or NULL */
+    struct keep_state state;
+    uint64_t log_max; /* of a detached keep: bytes of one log file */
+    bool log_json;
 };
 
 /* Runs a keep to its end; the process has one thread and its standard streams are open. It shuts
- * the process in for good: nothing but exit is of use afterwards. Result: the exit code, or -1 with
- * *err for an error of Cella's own. */
+ * the process in for good: nothing but exit is of use afterwards. With state.detached another
+ * process does that, and the answer is 0 as soon as the program runs. *launch->keep is given back
+ * or given on in any case. Result: the exit code, or -1 with *err for an error of Cella's own. */
 int launcher_run(const struct launch *launch, struct cella_error *err);
 
 #endif

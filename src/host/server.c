@@ -86,7 +86,7 @@ void server_raise_event(struct server *server, uint32_t bits)
     wake_keep(server);
 }
 
-static void notify_launcher(struct server *server)
+void server_notify_launcher(struct server *server)
 {
     uint64_t one = 1;
     /* An eventfd takes a small number at any time. */
@@ -110,6 +110,7 @@ static enum served serve_cancel(struct server_call *call)
     }
     console_cancel(call->server, (uint32_t)call->req.a[0]);
     server_net_cancel(call->server, (uint32_t)call->req.a[0]);
+    session_wait_cancel(call->server, (uint32_t)call->req.a[0]);
     call->result = 0;
     return SERVED;
 }
@@ -122,10 +123,13 @@ static enum served serve_close(struct server_call *call)
 static enum served serve_exit(struct server_call *call)
 {
     struct server *server = call->server;
+    if (call->req.a[1])
+        return session_exit(call);
     if (!atomic_load(&server->exiting)) {
         atomic_store(&server->exit_status, (int)call->req.a[0]);
+        atomic_store(&server->start_failed, call->req.a[2] == 1);
         atomic_store(&server->exiting, true);
-        notify_launcher(server);
+        server_notify_launcher(server);
     }
     return SERVED_PENDING;
 }
@@ -153,7 +157,6 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_GETXATTR] = server_fs_getxattr,
     [CELLA_HOST_CONSOLE_READ] = console_read,
     [CELLA_HOST_CONSOLE_WRITE] = console_write,
-    [CELLA_HOST_CONSOLE_SIZE] = console_size,
     [CELLA_HOST_CANCEL] = serve_cancel,
     [CELLA_HOST_EXIT] = serve_exit,
     [CELLA_HOST_SOCKET] = server_net_socket,
@@ -163,6 +166,8 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_RECV] = server_net_call,
     [CELLA_HOST_NET_WAIT] = server_net_wait,
     [CELLA_HOST_SOCKCTL] = server_net_call,
+    [CELLA_HOST_SESSION_WAIT] = session_wait,
+    [CELLA_HOST_CONSOLE_SIZE] = console_size,
 };
 
 /* ---- the submission ring ---- */
@@ -210,7 +215,7 @@ static int ring_take(struct server *server)
             return -1;
         if (tail - server->sq_head > CELLA_HOST_SLOTS) {
             atomic_store(&server->broken, true);
-            notify_launcher(server);
+            server_notify_launcher(server);
             return -1;
         }
         uint32_t slot =
@@ -340,6 +345,7 @@ struct server *server_create(const struct server_config *config, struct cella_er
         free(server);
         return NULL;
     }
+    sessions_init(&server->console);
 
     /* Held until server_start: the workers stand still at it. */
     pthread_mutex_lock(&server->lead);
@@ -379,12 +385,29 @@ int server_event_fd(const struct server *server)
     return server->event_fd;
 }
 
+void server_event_clear(struct server *server)
+{
+    uint64_t count;
+    if (read(server->event_fd, &count, sizeof(count)) < 0)
+        return; /* nothing new */
+}
+
 bool server_exit_status(const struct server *server, int *status)
 {
     if (!atomic_load(&server->exiting))
         return false;
     *status = atomic_load(&server->exit_status);
     return true;
+}
+
+bool server_start_failed(const struct server *server)
+{
+    return atomic_load(&server->start_failed);
+}
+
+bool server_has_started(const struct server *server)
+{
+    return atomic_load(&server->started);
 }
 
 bool server_keep_is_broken(const struct server *server)
@@ -408,6 +431,7 @@ void server_free(struct server *server)
 {
     handles_free(&server->handles);
     server_net_free(server);
+    sessions_free(&server->console);
     console_free(&server->console);
     close(server->event_fd);
     pthread_mutex_destroy(&server->lead);

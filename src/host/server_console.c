@@ -23,16 +23,23 @@
 
 enum { STREAM_IN, STREAM_OUT, STREAM_ERR };
 
+void console_session_open(struct console_session *session, uint32_t nr, const int fd[3])
+{
+    *session = (struct console_session){.nr = nr, .used = true};
+    for (int i = 0; i < 3; i++) {
+        struct stat st;
+        session->fd[i] = fd[i];
+        session->is_regular[i] = fstat(fd[i], &st) == 0 && S_ISREG(st.st_mode);
+    }
+}
+
 int console_init(struct console *console, const struct server_config *config)
 {
     pthread_mutex_init(&console->lock, NULL);
     pthread_cond_init(&console->drained, NULL);
-    for (int i = 0; i < 3; i++) {
-        struct stat st;
-        console->fd[i] = config->stream[i];
-        console->is_regular[i] = fstat(config->stream[i], &st) == 0 && S_ISREG(st.st_mode);
-    }
+    console_session_open(&console->session[0], 0, config->stream);
     console->log_fd = config->log_fd;
+    console->sink = config->sink;
     console->log_crlf = config->log_crlf;
     console->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return console->kick_fd < 0 ? -1 : 0;
@@ -45,34 +52,67 @@ void console_free(struct console *console)
     pthread_cond_destroy(&console->drained);
 }
 
-static void kick(struct console *console)
+void console_kick(struct console *console)
 {
     uint64_t one = 1;
     if (write(console->kick_fd, &one, sizeof(one)) < 0)
         return; /* full: the thread will wake anyway */
 }
 
-static void enqueue(struct console *console, int stream, const struct server_call *call,
-                    uint32_t done)
+struct console_session *console_session_find(struct console *console, uint64_t nr)
+{
+    for (unsigned i = 0; i <= SERVER_SESSIONS; i++)
+        if (console->session[i].used && console->session[i].nr == nr)
+            return &console->session[i];
+    return NULL;
+}
+
+static void enqueue(struct console *console, struct console_session *session, int stream,
+                    const struct server_call *call, uint32_t done)
 {
     struct console_request *request = &console->pool[call->slot];
     *request = (struct console_request){
         .slot = call->slot, .data = call->data, .len = call->req.data_len, .done = done};
-    if (console->tail[stream])
-        console->tail[stream]->next = request;
+    if (session->tail[stream])
+        session->tail[stream]->next = request;
     else
-        console->head[stream] = request;
-    console->tail[stream] = request;
-    kick(console);
+        session->head[stream] = request;
+    session->tail[stream] = request;
+    console_kick(console);
 }
 
-static void dequeue(struct console *console, int stream)
+static bool output_waits(const struct console *console)
 {
-    console->head[stream] = console->head[stream]->next;
-    if (!console->head[stream])
-        console->tail[stream] = NULL;
-    if (!console->head[STREAM_OUT] && !console->head[STREAM_ERR])
+    for (unsigned i = 0; i <= SERVER_SESSIONS; i++)
+        if (console->session[i].head[STREAM_OUT] || console->session[i].head[STREAM_ERR])
+            return true;
+    return false;
+}
+
+static void dequeue(struct console *console, struct console_session *session, int stream)
+{
+    session->head[stream] = session->head[stream]->next;
+    if (!session->head[stream])
+        session->tail[stream] = NULL;
+    if (!session->head[stream] && !output_waits(console))
         pthread_cond_broadcast(&console->drained);
+}
+
+void console_session_close(struct server *server, struct console_session *session)
+{
+    for (int stream = 0; stream < 3; stream++) {
+        while (session->head[stream]) {
+            struct console_request *request = session->head[stream];
+            int64_t result = stream == STREAM_IN ? 0 : request->done ? request->done : -EIO;
+            uint32_t slot = request->slot;
+            dequeue(&server->console, session, stream);
+            server_complete(server, slot, result, 0);
+        }
+        if (!session->gone)
+            close(session->fd[stream]);
+    }
+    session->gone = true;
+    console_kick(&server->console);
 }
 
 static bool is_ready(int fd, short events)
@@ -83,18 +123,19 @@ static bool is_ready(int fd, short events)
 
 /* Writes what the stream takes without waiting; for the console thread, at least tries once after
  * poll. Result: bytes, or -errno when none. */
-static int64_t write_ready(struct console *console, int stream, const uint8_t *data, uint32_t len)
+static int64_t write_ready(const struct console_session *session, int stream, const uint8_t *data,
+                           uint32_t len)
 {
     uint32_t done = 0;
     while (done < len) {
         uint32_t piece = len - done;
-        if (!console->is_regular[stream]) {
-            if (!is_ready(console->fd[stream], POLLOUT))
+        if (!session->is_regular[stream]) {
+            if (!is_ready(session->fd[stream], POLLOUT))
                 break;
             if (piece > PIECE)
                 piece = PIECE;
         }
-        ssize_t n = write(console->fd[stream], data + done, piece);
+        ssize_t n = write(session->fd[stream], data + done, piece);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -137,8 +178,9 @@ static void write_lines_raw(int fd, const char *text, size_t len)
 
 /* Text of the keep's kernel goes to the user's terminal beside the launcher's own, so only plain
  * text passes. A newline is added where there is none. */
-static int64_t log_text(struct console *console, const uint8_t *data, uint32_t len)
+static int64_t log_text(struct server *server, const uint8_t *data, uint32_t len)
 {
+    struct console *console = &server->console;
     char text[4096 + 1];
     for (uint32_t at = 0; at < len;) {
         uint32_t n = len - at < sizeof(text) - 1 ? len - at : (uint32_t)sizeof(text) - 1;
@@ -150,6 +192,10 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
                 text[i] = '?';
         if (at == len && text[n - 1] != '\n')
             text[n++] = '\n';
+        if (console->sink)
+            log_sink_write(console->sink, LOG_CELLA, text, n);
+        if (console->sink && atomic_load(&server->started))
+            continue;
         if (console->log_crlf)
             write_lines_raw(console->log_fd, text, n);
         else
@@ -160,50 +206,101 @@ static int64_t log_text(struct console *console, const uint8_t *data, uint32_t l
 
 /* ---- requests ---- */
 
+/* Finds the session of a request: NULL with an answer for the keep when there is none. */
+static struct console_session *session_of(struct server_call *call)
+{
+    struct console_session *session =
+        console_session_find(&call->server->console, call->req.a[0] >> 2);
+    call->result = session ? 0 : -EINVAL;
+    return session;
+}
+
 enum served console_write(struct server_call *call)
 {
     struct console *console = &call->server->console;
-    uint64_t stream = call->req.a[0];
-    if (stream == 3) {
-        call->result = log_text(console, call->data, call->req.data_len);
+    int stream = call->req.a[0] & 3;
+    if (call->req.a[0] == 3) {
+        call->result = log_text(call->server, call->data, call->req.data_len);
         return SERVED;
     }
     if (stream != STREAM_OUT && stream != STREAM_ERR) {
         call->result = -EINVAL;
         return SERVED;
     }
+    if (console->sink && call->req.a[0] >> 2 == 0) {
+        log_sink_write(console->sink, (enum log_stream)stream, call->data, call->req.data_len);
+        call->result = call->req.data_len;
+        return SERVED;
+    }
     pthread_mutex_lock(&console->lock);
-    int64_t done = 0;
-    if (!console->head[stream])
-        done = write_ready(console, (int)stream, call->data, call->req.data_len);
-    bool wait = done >= 0 && done < call->req.data_len;
-    if (wait)
-        enqueue(console, (int)stream, call, (uint32_t)done);
+    struct console_session *session = session_of(call);
+    bool wait = false;
+    if (session && session->gone) {
+        call->result = -EIO;
+    } else if (session) {
+        if (!session->head[stream])
+            call->result = write_ready(session, stream, call->data, call->req.data_len);
+        wait = call->result >= 0 && call->result < call->req.data_len;
+        if (wait)
+            enqueue(console, session, stream, call, (uint32_t)call->result);
+    }
     pthread_mutex_unlock(&console->lock);
-    call->result = done;
     return wait ? SERVED_PENDING : SERVED;
 }
 
 enum served console_read(struct server_call *call)
 {
     struct console *console = &call->server->console;
-    if (call->req.a[0] != STREAM_IN || call->req.data_len == 0) {
-        call->result = call->req.a[0] != STREAM_IN ? -EINVAL : 0;
-        return SERVED;
-    }
+    bool wait = false;
     pthread_mutex_lock(&console->lock);
-    enqueue(console, STREAM_IN, call, 0);
+    struct console_session *session = session_of(call);
+    if ((call->req.a[0] & 3) != STREAM_IN) {
+        call->result = -EINVAL;
+    } else if (session && !session->gone && call->req.data_len) {
+        enqueue(console, session, STREAM_IN, call, 0);
+        wait = true;
+    }
     pthread_mutex_unlock(&console->lock);
-    return SERVED_PENDING;
+    return wait ? SERVED_PENDING : SERVED;
 }
 
 enum served console_size(struct server_call *call)
 {
+    struct console *console = &call->server->console;
     struct winsize size;
-    bool known =
-        call->req.a[0] == 0 && ioctl(call->server->console.fd[STREAM_IN], TIOCGWINSZ, &size) == 0;
-    call->result = known ? (int64_t)size.ws_row << 16 | size.ws_col : -ENOTTY;
+    pthread_mutex_lock(&console->lock);
+    const struct console_session *session = console_session_find(console, call->req.a[0]);
+    call->result = -ENOTTY;
+    if (!session)
+        call->result = -EINVAL;
+    else if (session->size) /* as the client said, whose terminal it is */
+        call->result = session->size;
+    else if (session->nr == 0 && ioctl(session->fd[STREAM_IN], TIOCGWINSZ, &size) == 0)
+        call->result = (int64_t)size.ws_row << 16 | size.ws_col;
+    pthread_mutex_unlock(&console->lock);
     return SERVED;
+}
+
+/* Takes the waiting request of this slot out of a session's queues; NULL: it has none. */
+static struct console_request *take_out(struct console *console, struct console_session *session,
+                                        uint32_t slot)
+{
+    for (int stream = 0; stream < 3; stream++) {
+        struct console_request *before = NULL;
+        for (struct console_request *r = session->head[stream]; r; before = r, r = r->next) {
+            if (r->slot != slot)
+                continue;
+            if (!before) {
+                dequeue(console, session, stream);
+            } else {
+                before->next = r->next;
+                if (session->tail[stream] == r)
+                    session->tail[stream] = before;
+            }
+            return r;
+        }
+    }
+    return NULL;
 }
 
 void console_cancel(struct server *server, uint32_t slot)
@@ -211,58 +308,47 @@ void console_cancel(struct server *server, uint32_t slot)
     struct console *console = &server->console;
     struct console_request *found = NULL;
     pthread_mutex_lock(&console->lock);
-    for (int stream = 0; stream < 3 && !found; stream++) {
-        struct console_request *before = NULL;
-        for (struct console_request *r = console->head[stream]; r; before = r, r = r->next) {
-            if (r->slot != slot)
-                continue;
-            found = r;
-            if (!before) {
-                dequeue(console, stream);
-            } else {
-                before->next = r->next;
-                if (console->tail[stream] == r)
-                    console->tail[stream] = before;
-            }
-            break;
-        }
-    }
+    for (unsigned i = 0; i <= SERVER_SESSIONS && !found; i++)
+        found = take_out(console, &console->session[i], slot);
     /* Output that went out before counts, as it does for write(2). */
     int64_t result = found && found->done ? (int64_t)found->done : -EINTR;
     pthread_mutex_unlock(&console->lock);
     if (found) {
-        kick(console);
+        console_kick(console);
         server_complete(server, slot, result, 0);
     }
 }
 
 /* ---- the console thread ---- */
 
-static void serve_read(struct server *server, struct console *console)
+/* Somebody else may have taken the input that poll saw, and this thread serves all streams. */
+static void serve_read(struct server *server, struct console_session *session)
 {
-    struct console_request *request = console->head[STREAM_IN];
+    struct console_request *request = session->head[STREAM_IN];
     uint32_t len = request->len < READ_MAX ? request->len : READ_MAX;
-    ssize_t n = read(console->fd[STREAM_IN], request->data, len);
+    if (!is_ready(session->fd[STREAM_IN], POLLIN))
+        return;
+    ssize_t n = read(session->fd[STREAM_IN], request->data, len);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     uint32_t slot = request->slot;
     int64_t result = n < 0 ? -errno : n;
-    dequeue(console, STREAM_IN);
+    dequeue(&server->console, session, STREAM_IN);
     server_complete(server, slot, result, n > 0 ? (uint32_t)n : 0);
 }
 
-static void serve_write(struct server *server, struct console *console, int stream)
+static void serve_write(struct server *server, struct console_session *session, int stream)
 {
-    struct console_request *request = console->head[stream];
+    struct console_request *request = session->head[stream];
     int64_t n =
-        write_ready(console, stream, request->data + request->done, request->len - request->done);
+        write_ready(session, stream, request->data + request->done, request->len - request->done);
     if (n >= 0)
         request->done += (uint32_t)n;
     if (n >= 0 && request->done < request->len)
         return;
     uint32_t slot = request->slot;
     int64_t result = n >= 0 || request->done ? (int64_t)request->done : n;
-    dequeue(console, stream);
+    dequeue(&server->console, session, stream);
     server_complete(server, slot, result, 0);
 }
 
@@ -270,30 +356,42 @@ void *console_thread(void *arg)
 {
     struct server *server = arg;
     struct console *console = &server->console;
+    struct pollfd p[1 + 3 * (1 + SERVER_SESSIONS)];
+    struct {
+        uint32_t nr;
+        int stream;
+    } who[sizeof(p) / sizeof(p[0])];
 
     pthread_mutex_lock(&console->lock);
     while (!console->stopping) {
-        /* A negative descriptor is passed over. */
-        struct pollfd p[4] = {
-            {.fd = console->head[STREAM_IN] ? console->fd[STREAM_IN] : -1, .events = POLLIN},
-            {.fd = console->head[STREAM_OUT] ? console->fd[STREAM_OUT] : -1, .events = POLLOUT},
-            {.fd = console->head[STREAM_ERR] ? console->fd[STREAM_ERR] : -1, .events = POLLOUT},
-            {.fd = console->kick_fd, .events = POLLIN},
-        };
+        nfds_t count = 0;
+        p[count++] = (struct pollfd){.fd = console->kick_fd, .events = POLLIN};
+        for (unsigned i = 0; i <= SERVER_SESSIONS; i++)
+            for (int stream = 0; stream < 3; stream++) {
+                const struct console_session *session = &console->session[i];
+                if (!session->used || !session->head[stream])
+                    continue;
+                who[count].nr = session->nr;
+                who[count].stream = stream;
+                p[count++] = (struct pollfd){.fd = session->fd[stream],
+                                             .events = stream == STREAM_IN ? POLLIN : POLLOUT};
+            }
         pthread_mutex_unlock(&console->lock);
-        int ready = poll(p, 4, -1);
-        uint64_t count;
-        if (ready > 0 && p[3].revents && read(console->kick_fd, &count, sizeof(count)) < 0)
+        int ready = poll(p, count, -1);
+        uint64_t kicks;
+        if (ready > 0 && p[0].revents && read(console->kick_fd, &kicks, sizeof(kicks)) < 0)
             ready = 0;
         pthread_mutex_lock(&console->lock);
-        if (ready <= 0)
-            continue;
-        /* The queues may have changed meanwhile; each stream is asked again. */
-        if (p[0].revents && console->head[STREAM_IN])
-            serve_read(server, console);
-        for (int stream = STREAM_OUT; stream <= STREAM_ERR; stream++)
-            if (p[stream].revents && console->head[stream])
-                serve_write(server, console, stream);
+        /* Queues and sessions may have changed meanwhile; each stream is asked again. */
+        for (nfds_t i = 1; ready > 0 && i < count; i++) {
+            struct console_session *session = console_session_find(console, who[i].nr);
+            if (!p[i].revents || !session || !session->head[who[i].stream])
+                continue;
+            if (who[i].stream == STREAM_IN)
+                serve_read(server, session);
+            else
+                serve_write(server, session, who[i].stream);
+        }
     }
     pthread_mutex_unlock(&console->lock);
     return NULL;
@@ -309,9 +407,9 @@ void console_stop(struct console *console, unsigned timeout_ms)
 
     pthread_mutex_lock(&console->lock);
     int error = 0;
-    while (!error && (console->head[STREAM_OUT] || console->head[STREAM_ERR]))
+    while (!error && output_waits(console))
         error = pthread_cond_timedwait(&console->drained, &console->lock, &until);
     console->stopping = true;
     pthread_mutex_unlock(&console->lock);
-    kick(console);
+    console_kick(console);
 }

@@ -70,17 +70,43 @@ struct console_request {
     struct console_request *next;
 };
 
-/* Three queues, served by the console thread: reads of stream 0, writes of streams 1 and 2. */
-struct console {
-    pthread_mutex_t lock; /* guards the queues and pool */
-    pthread_cond_t drained;
+/* The standard streams of one program that the host started: 0 is the keep's own. Three queues,
+ * served by the console thread: reads of stream 0, writes of streams 1 and 2. */
+struct console_session {
+    uint32_t nr;
+    bool used, ended; /* ended: its program has, with `status` */
+    bool gone;        /* streams are closed */
+    int status;
+    uint32_t size; /* of its terminal: rows << 16 | columns; 0: it has none */
     struct console_request *head[3], *tail[3];
+    int fd[3];
+    bool is_regular[3];
+};
+
+/* What waits for the keep's next SESSION_WAIT. */
+struct session_offer {
+    struct session_offer *next;
+    uint32_t nr;
+    struct cella_session_header header; /* strings follow */
+};
+
+struct console {
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t drained;
+    struct console_session session[1 + SERVER_SESSIONS];
     struct console_request pool[CELLA_HOST_SLOTS]; /* one per slot */
-    int fd[3], log_fd;
-    bool is_regular[3], log_crlf;
+    int log_fd;
+    bool log_crlf;
+    struct log_sink *sink;
     int kick_fd; /* eventfd: the queues changed, or stopping */
     bool stopping;
     pthread_t thread;
+    /* server_session.c */
+    uint32_t last_session;
+    bool has_waiter; /* a SESSION_WAIT is out: */
+    struct console_request waiter;
+    struct session_offer *offers, **offers_end;
+    unsigned nr_offers;
 };
 
 /* ---- the server ---- */
@@ -108,7 +134,7 @@ struct server {
     pthread_mutex_t start_lock; /* held until server_start: the network thread stands still at it */
 
     int event_fd;
-    atomic_bool stopping, broken, exiting;
+    atomic_bool stopping, broken, exiting, started, start_failed;
     atomic_int exit_status;
     pthread_t worker[SERVER_WORKERS];
     unsigned nr_workers;
@@ -141,6 +167,13 @@ void *console_thread(void *server);
 enum served console_read(struct server_call *call);
 enum served console_write(struct server_call *call);
 enum served console_size(struct server_call *call);
+/* With console->lock held: the session of this number, or NULL. */
+struct console_session *console_session_find(struct console *console, uint64_t nr);
+void console_session_open(struct console_session *session, uint32_t nr, const int fd[3]);
+/* Ends all requests and closes the streams. */
+void console_session_close(struct server *server, struct console_session *session);
+/* Has the console thread look at the queues. */
+void console_kick(struct console *console);
 /* Ends a waiting console request of this slot with -EINTR. */
 void console_cancel(struct server *server, uint32_t slot);
 /* Waits until queued output is written or the time is over, then makes the thread end. */
@@ -157,6 +190,16 @@ enum served server_net_socket(struct server_call *call);
 enum served server_net_call(struct server_call *call); /* BIND, CONNECT, SEND, RECV, SOCKCTL */
 enum served server_net_wait(struct server_call *call);
 enum served server_net_close(struct server_call *call);
+/* ---- sessions ---- */
+
+void sessions_init(struct console *console);
+void sessions_free(struct console *console);
+enum served session_wait(struct server_call *call);
+enum served session_exit(struct server_call *call);
+/* Ends a waiting SESSION_WAIT of this slot with -EINTR. */
+void session_wait_cancel(struct server *server, uint32_t slot);
+/* Wakes the launcher's main thread (server_event_fd). */
+void server_notify_launcher(struct server *server);
 
 /* Serves one operation on files; call->result is set where SERVED. */
 enum served server_fs_root(struct server_call *call);

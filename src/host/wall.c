@@ -59,7 +59,7 @@ static int allow(int ruleset_fd, int fd, uint64_t rights)
 }
 
 int wall_landlock(const struct grant_table *grants, const struct net_policy *net, int runtime_fd,
-                  struct cella_error *err)
+                  const struct keep_dir *keep, struct cella_error *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return cella_error_set(err, "the host refuses no_new_privs: %s", strerror(errno));
@@ -87,6 +87,14 @@ int wall_landlock(const struct grant_table *grants, const struct net_policy *net
             rights &= FS_FILE_RIGHTS;
         failed |= allow(fd, grants->entry[i].fd, rights & ruleset.fs);
     }
+    /* State and logs are files of one directory. Of the directory above it only empty ones can be
+     * removed, and other keeps' are not empty. */
+    if (keep)
+        failed |= allow(fd, keep->fd,
+                        (FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG |
+                         FS_REMOVE_FILE) &
+                            ruleset.fs) |
+                  allow(fd, keep->state_fd, FS_REMOVE_DIR);
     if (failed || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
         return cella_error_set(err, "the host refuses a Landlock rule: %s", strerror(errno));
     return 0;
@@ -141,6 +149,7 @@ static const int allowed_calls[] = {
     SYS_symlinkat,
     SYS_linkat,
     SYS_unlinkat,
+    SYS_renameat,
     SYS_renameat2,
     SYS_truncate,
     SYS_fchownat,
@@ -150,6 +159,12 @@ static const int allowed_calls[] = {
     SYS_fdatasync,
     SYS_getxattr,
     SYS_listxattr,
+    /* The control socket, and leaving the caller's standard error. */
+    SYS_accept4,
+    SYS_getsockopt,
+    SYS_recvmsg,
+    SYS_sendto,
+    SYS_dup2,
     /* Waiting and time. */
     SYS_futex,
     SYS_poll,
@@ -248,10 +263,14 @@ int wall_seccomp(pid_t keep, const struct net_policy *net, struct cella_error *e
     EMIT(IF_BIT_CLEAR(PROT_EXEC));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(LOAD(nr));
-    /* Copies of descriptors; not F_SETOWN, which sends signals. */
-    EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 4));
+    /* Copies of descriptors, and what fdopendir asks; not F_SETOWN, which sends signals. */
+    EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 8));
     EMIT(LOAD_ARG(1));
     EMIT(IF_EQUAL(F_DUPFD_CLOEXEC));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(IF_EQUAL(F_GETFL));
+    EMIT(RETURN(SECCOMP_RET_ALLOW));
+    EMIT(IF_EQUAL(F_SETFD));
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(RETURN(REFUSED));
     /* The caller's terminal: its size, and putting it back as it was. */

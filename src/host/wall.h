@@ -13,15 +13,17 @@
 #include "error.h"
 #include "grants.h"
 #include "net_policy.h"
+#include "state.h"
 
 /* Landlock ABI of the host's kernel; 0 when there is none. */
 int wall_landlock_abi(void);
 
-/* Shuts the file system but for the grants, the runtime's program file, and reading /proc. Before
+/* Shuts the file system but for the grants, the runtime's program file, reading /proc, and the
+ * files in the directory of `keep` (NULL: there is none) with the removal of that. Before
  * the keep is cloned: being in the keep's own domain is what lets the launcher read the keep's
  * memory figures. Hosts without Landlock go on without it. */
 int wall_landlock(const struct grant_table *grants, const struct net_policy *net, int runtime_fd,
-                  struct cella_error *err);
+                  const struct keep_dir *keep, struct cella_error *err);
 
 /* Keeps only the capabilities that serving files with the caller's rights takes. Before threads are
  * started. */

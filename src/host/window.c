@@ -78,8 +78,9 @@ static int boot_write(struct cella_host_window *window, const struct boot_option
         header.groups[header.nr_groups++] = options->groups[i];
     for (int i = 0; i < 3; i++) {
         struct stat st;
-        header.stdio_mode[i] = fstat(i, &st) == 0 ? st.st_mode : 0;
-        header.stdio_is_tty |= (isatty(i) ? 1u : 0u) << i;
+        int fd = options->detached && i == STDERR_FILENO ? STDOUT_FILENO : i;
+        header.stdio_mode[i] = fstat(fd, &st) == 0 ? st.st_mode : 0;
+        header.stdio_is_tty |= (isatty(fd) ? 1u : 0u) << i;
     }
     for (unsigned i = 0; i < grants->count; i++)
         header.grant[i].flags = (grants->entry[i].writable ? 1u : 0u) |

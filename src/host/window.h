@@ -6,6 +6,7 @@
 #ifndef CELLA_HOST_WINDOW_H
 #define CELLA_HOST_WINDOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cella/host_abi.h"
@@ -25,6 +26,7 @@ struct boot_options {
     const gid_t *groups;
     unsigned nr_groups;
     uint64_t memory_limit_bytes;
+    bool detached; /* standard error goes where standard output goes */
 };
 
 /* A sparse memory file for the kernel's memory; the descriptor, or -1. */

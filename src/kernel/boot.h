@@ -3,6 +3,7 @@
 #ifndef CELLA_KERNEL_BOOT_H
 #define CELLA_KERNEL_BOOT_H
 
+#include "base/types.h"
 #include "cella/host_abi.h"
 
 struct boot_info {
@@ -11,6 +12,7 @@ struct boot_info {
     const char *hostname, *workdir, *program;
     char **argv, **envp; /* NULL-terminated, into strings */
     const char **grant_at;
+    bool started; /* the keep's own program has been executed */
 };
 
 extern struct boot_info boot;

@@ -4,29 +4,22 @@
  * file systems, opens the standard streams and executes the program that the launcher named.
  */
 #include "arch/x86_64/cpu.h"
-#include "base/errno.h"
-#include "base/kmalloc.h"
 #include "base/printk.h"
-#include "base/string.h"
 #include "boot.h"
 #include "crypto/drbg.h"
 #include "dev/console.h"
 #include "dev/host_ring.h"
-#include "fs/vfs.h"
 #include "hal.h"
 #include "mm/mm.h"
 #include "mm/text_view.h"
 #include "proc/cpus.h"
-#include "proc/exec.h"
 #include "proc/futex.h"
+#include "proc/program.h"
+#include "proc/sessions.h"
 #include "proc/sysinfo.h"
 #include "proc/task.h"
 #include "stats.h"
 #include "syscall/syscall.h"
-
-#define STATUS_CANNOT_RUN 126
-#define STATUS_NOT_FOUND 127
-#define STATUS_CELLA 125
 
 void keep_exit(int wait_status)
 {
@@ -42,125 +35,34 @@ static __noreturn void boot_fail(int status, const char *fmt, const char *what, 
     keep_exit(status << 8);
 }
 
-static const char *reason(int err)
-{
-    switch (-err) {
-    case ENOENT: return "there is no such file in the keep's root";
-    case EACCES: return "permission denied";
-    case ENOTDIR: return "a part of the path is not a directory";
-    case EISDIR: return "is a directory";
-    case ENOEXEC: return "not an x86-64 ELF program and not a script with #!";
-    case ELIBBAD: return "its ELF interpreter is damaged";
-    case ENOMEM: return "not enough memory; give more with --memory";
-    case ELOOP: return "too many symbolic links";
-    case E2BIG: return "the argument list is too long";
-    case EROFS: return "the file system is read-only";
-    case EIO: return "input/output error at the host";
-    default: return "failed";
-    }
-}
-
-static void set_identity(void)
-{
-    struct cred *c = cred_prepare();
-    kgid_t *groups = boot.h.nr_groups ? kmalloc(boot.h.nr_groups * sizeof(*groups)) : NULL;
-    if (!c || (boot.h.nr_groups && !groups))
-        panic("no memory for credentials");
-    c->uid = c->euid = c->suid = c->fsuid = boot.h.uid;
-    c->gid = c->egid = c->sgid = c->fsgid = boot.h.gid;
-    if (boot.h.uid)
-        c->cap_effective = c->cap_permitted = c->cap_inheritable = c->cap_ambient = 0;
-    if (groups)
-        memcpy(groups, boot.h.groups, boot.h.nr_groups * sizeof(*groups));
-    for (uint32_t i = 1; i < boot.h.nr_groups; i++)
-        for (uint32_t j = i; j && groups[j - 1] > groups[j]; j--) {
-            kgid_t t = groups[j];
-            groups[j] = groups[j - 1];
-            groups[j - 1] = t;
-        }
-    c->groups = groups;
-    c->nr_groups = boot.h.nr_groups;
-    cred_commit(c);
-}
-
-/* The first variable of that name in the environment, or NULL. */
-static const char *environment(const char *name)
-{
-    size_t n = strlen(name);
-    for (char **e = boot.envp; *e; e++)
-        if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
-            return *e + n + 1;
-    return NULL;
-}
-
-/* Executes program as execvp(3) would. Returns the last error. */
-static int exec_program(const char *program)
-{
-    if (strchr(program, '/'))
-        return exec_first(program, boot.argv, boot.envp);
-    const char *path = environment("PATH");
-    int worst = -ENOENT;
-    char *full = kmalloc(PATH_MAX_K);
-    if (!full)
-        return -ENOMEM;
-    for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
-        size_t n = 0;
-        while (p[n] && p[n] != ':')
-            n++;
-        if (n && n + strlen(program) + 2 < PATH_MAX_K) {
-            k_snprintf(full, PATH_MAX_K, "%.*s/%s", (int)n, p, program);
-            int r = exec_first(full, boot.argv, boot.envp);
-            if (r == 0) {
-                kfree(full);
-                return 0;
-            }
-            if (r != -ENOENT && r != -ENOTDIR)
-                worst = r;
-        }
-        p += n + (p[n] == ':');
-    }
-    kfree(full);
-    return worst;
-}
-
-static void open_standard_streams(void)
-{
-    struct console *c = console_create(0, boot.h.stdio_mode, boot.h.stdio_is_tty,
-                                       boot.h.flags & CELLA_BOOT_TERMINAL);
-    for (int i = 0; i < 3; i++) {
-        struct file *f = c ? console_file(c, i) : err_ptr(-ENOMEM);
-        if (!is_err(f))
-            f->inode->uid = boot.h.uid;
-        if (is_err(f) || fd_install(f, i, false) != i)
-            panic("no memory for the standard streams");
-    }
-    console_put(c);
-}
-
 static void init_thread(void *arg)
 {
     (void)arg;
-    struct thread *t = current;
     const char *what;
-    t->files = files_create();
-    if (!t->files)
-        panic("no memory for process 1");
+    const struct program program = {
+        .path = boot.program,
+        .argv = boot.argv,
+        .envp = boot.envp,
+        .workdir = boot.workdir,
+        .uid = boot.h.uid,
+        .gid = boot.h.gid,
+        .groups = boot.h.groups,
+        .nr_groups = boot.h.nr_groups,
+    };
+    struct program_failure failure;
     int r = boot_mount(&what);
     if (r)
-        boot_fail(STATUS_CELLA, "run: cannot mount %s: %s", what, reason(r));
-    open_standard_streams();
-    set_identity();
-    if (boot.workdir[0]) {
-        r = fs_context_chdir(boot.workdir);
-        if (r)
-            boot_fail(STATUS_CELLA, "run: --workdir %s: %s", boot.workdir, reason(r));
-    }
-    r = exec_program(boot.program);
-    if (r)
-        boot_fail(r == -ENOENT || r == -ENOTDIR ? STATUS_NOT_FOUND
-                  : r == -ENOMEM                ? STATUS_CELLA
-                                                : STATUS_CANNOT_RUN,
-                  "run: %s: %s", boot.program, reason(r));
+        boot_fail(STATUS_CELLA, "run: cannot mount %s: %s", what, program_error_text(r));
+    struct console *c = console_create(0, boot.h.stdio_mode, boot.h.stdio_is_tty,
+                                       boot.h.flags & CELLA_BOOT_TERMINAL);
+    if (!c || program_open_streams(c, boot.h.uid))
+        panic("no memory for process 1");
+    console_put(c);
+    if (program_start(&program, &failure))
+        boot_fail(failure.status, "run: %s: %s", failure.what, failure.why);
+    boot.started = true;
+    if ((boot.h.flags & CELLA_BOOT_SESSIONS) && !sessions_start())
+        panic("no memory for the sessions");
 }
 
 void kernel_main(void)

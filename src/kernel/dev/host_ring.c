@@ -22,6 +22,7 @@
 #include "base/printk.h"
 #include "base/spinlock.h"
 #include "base/string.h"
+#include "boot.h"
 #include "hal.h"
 #include "proc/cpus.h"
 #include "proc/task.h"
@@ -373,8 +374,8 @@ void host_ring_exit(int wait_status)
 {
     if (!window)
         return;
-    window->slots[EXIT_SLOT].req =
-        (struct cella_host_request){.op = CELLA_HOST_EXIT, .a = {(uint64_t)(uint32_t)wait_status}};
+    window->slots[EXIT_SLOT].req = (struct cella_host_request){
+        .op = CELLA_HOST_EXIT, .a = {(uint32_t)wait_status, 0, !boot.started}};
     spin_lock(&ring_lock);
     publish(EXIT_SLOT);
     spin_unlock(&ring_lock);

@@ -22,6 +22,7 @@
 #include "mm/mm.h"
 #include "proc/pid.h"
 #include "proc/rusage.h"
+#include "proc/sessions.h"
 #include "proc/signal_internal.h"
 #include "stats.h"
 
@@ -338,8 +339,11 @@ void thread_exit(int wait_status)
     if (last)
         process_timers_release(p);
     release_resources(t, last);
-    if (last)
+    if (last) {
         stats_program_ends(p, t->comm);
+        if (p->session)
+            session_process_exits(p);
+    }
     if (last && p == init_process)
         end_keep(p);
 

@@ -342,7 +342,7 @@ void kthread_interrupt(struct thread *t)
     thread_wake_if(t, 1u << THREAD_INTERRUPTIBLE | 1u << THREAD_KILLABLE);
 }
 
-/* ---- pid 1 ---- */
+/* ---- pid 1, and others without parent ---- */
 
 static const struct {
     int which;
@@ -359,7 +359,7 @@ static const struct {
     {RLIMIT_RTPRIO_K, {0, 0}},
 };
 
-struct process *process_create_init(void)
+struct process *process_create_root(const char *comm)
 {
     struct process *p = process_alloc();
     struct thread *t = thread_alloc();
@@ -387,18 +387,31 @@ struct process *process_create_init(void)
     p->exit_signal = SIGCHLD;
     if (user_count_add(0, USER_THREADS, 1) >= 0)
         t->charged_uid = 0;
-    k_strlcpy(t->comm, "init", sizeof(t->comm));
+    k_strlcpy(t->comm, comm, sizeof(t->comm));
 
     spin_lock(&proc_tree_lock);
-    p->pid = pid_alloc(p, true);
-    t->tid = p->pid;
+    kpid_t pid = pid_alloc(p, true);
+    if (pid < 0) {
+        spin_unlock(&proc_tree_lock);
+        p->leader = NULL;
+        thread_put(t); /* the process's */
+        process_put(p);
+        thread_put(t);
+        return NULL;
+    }
+    p->pid = t->tid = pid;
     pid_set_thread(t->tid, t);
     p->pgid = p->sid = p->pid;
     pid_join_groups(p);
     list_add_tail(&t->process_link, &p->threads);
     p->nr_threads = p->nr_live = 1;
     process_list_insert(p);
-    init_process = p;
     spin_unlock(&proc_tree_lock);
     return p;
+}
+
+struct process *process_create_init(void)
+{
+    init_process = process_create_root("init");
+    return init_process;
 }

@@ -29,6 +29,7 @@ struct files;
 struct fs_context;
 struct mm;
 struct inode;
+struct session;
 struct tty;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -169,6 +170,7 @@ struct process {
     struct wait_queue vfork_done; /* woken when this process execs or exits */
     bool vfork_pending;
     struct wait_queue pidfd_wait; /* pollers of pidfds */
+    struct session *session;      /* whose first process it is (proc/sessions.c); or NULL */
 };
 
 struct thread {
@@ -298,6 +300,8 @@ extern struct process *kernel_process;
  * when it returns the thread goes to the workload), then calls sched_add_new(p->leader). NULL
  * without memory. */
 struct process *process_create_init(void);
+/* The same with any number and without parent, for a program of the host's (proc/sessions.c). */
+struct process *process_create_root(const char *comm);
 /* With proc_tree_lock held; not counted; NULL when there is none. */
 struct thread *thread_find_locked(kpid_t tid);
 struct process *process_find_locked(kpid_t pid);
