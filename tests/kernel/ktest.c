@@ -152,6 +152,7 @@ int main(int argc, char **argv)
         running = &tests[i];
         failure[0] = 0;
         mock_host = NULL;
+        mock_host_idle = NULL;
         alarm(TIMEOUT_S);
         mock_run(run_one, &tests[i]);
         alarm(0);

@@ -23,8 +23,9 @@
 #include "proc/cpus.h"
 #include "proc/task.h"
 
-#define SMALL_SIZE 8192u /* every slot owns this much of the data area: names, stat, small reads   \
-                          */
+#define SMALL_SIZE                                                                                 \
+    8192u /* every slot owns this much of the data area: names, stat, small reads                  \
+           */
 #define LARGE_SIZE CELLA_HOST_MAX_IO
 #define LARGE_BASE (CELLA_HOST_SLOTS * SMALL_SIZE)
 #define NR_LARGE ((CELLA_HOST_DATA_SIZE - LARGE_BASE) / LARGE_SIZE)
@@ -196,9 +197,14 @@ bool host_ring_poll(void)
     if (!spin_trylock(&poll_lock))
         return false;
     bool any = false;
-    for (uint32_t n = 0;
-         n < CELLA_HOST_SLOTS && __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) != cq_head;
-         n++) {
+    uint32_t tail = __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE);
+    /* A count that jumped: there are no more completions than entries. Each is looked at once, or
+     * the host could have us look at them for ever. */
+    if (tail - cq_head > CELLA_HOST_SLOTS) {
+        host_bad_replies++;
+        cq_head = tail - CELLA_HOST_SLOTS;
+    }
+    while (cq_head != tail) {
         uint32_t slot = READ_ONCE(window->cq.entry[cq_head % CELLA_HOST_SLOTS]);
         cq_head++;
         any = true;
