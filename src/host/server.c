@@ -17,7 +17,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,58 +25,11 @@
 
 _Static_assert((CELLA_HOST_SLOTS & (CELLA_HOST_SLOTS - 1)) == 0, "ring index is a mask");
 
-static long futex(uint32_t *word, int op, uint32_t value)
-{
-    return syscall(SYS_futex, word, op, value, NULL, NULL, 0);
-}
-
 static uint64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* ---- towards the keep ---- */
-
-/* One CPU is enough: it takes all completions, and kicks others for the threads that it woke. */
-static void wake_keep(struct server *server)
-{
-    struct cella_host_window *window = server->window;
-
-    __atomic_fetch_add(&window->cq_doorbell, 1, __ATOMIC_RELEASE);
-    atomic_thread_fence(memory_order_seq_cst);
-    for (unsigned cpu = 0; cpu < server->nr_cpus; cpu++) {
-        uint32_t *word = &window->cpu_sleeping[cpu];
-        if (__atomic_load_n(word, __ATOMIC_RELAXED) != 1)
-            continue;
-        if (__atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL) != 1)
-            continue;
-        futex(word, FUTEX_WAKE, 1);
-        return;
-    }
-}
-
-void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
-{
-    struct cella_host_window *window = server->window;
-
-    window->slots[slot].rep = (struct cella_host_reply){.result = result, .data_len = answer_len};
-    /* Before the keep can know of the reply: it may submit the slot again at once. */
-    atomic_store(&server->in_flight[slot], 0);
-
-    pthread_mutex_lock(&server->complete_lock);
-    window->cq.entry[server->cq_tail & (CELLA_HOST_SLOTS - 1)] = slot;
-    server->cq_tail++;
-    __atomic_store_n(&window->cq.tail, server->cq_tail, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&server->complete_lock);
-    wake_keep(server);
-}
-
-void server_raise_event(struct server *server, uint32_t bits)
-{
-    __atomic_fetch_or(&server->window->events, bits, __ATOMIC_RELEASE);
-    wake_keep(server);
 }
 
 static void notify_launcher(struct server *server)
@@ -236,7 +188,7 @@ static void ring_wait(struct server *server)
     __atomic_store_n(&window->sq_waiting, 1, __ATOMIC_RELAXED);
     atomic_thread_fence(memory_order_seq_cst);
     if (ring_is_empty(server) && !atomic_load(&server->stopping))
-        futex(&window->sq_doorbell, FUTEX_WAIT, doorbell);
+        server_futex(&window->sq_doorbell, FUTEX_WAIT, doorbell);
     __atomic_store_n(&window->sq_waiting, 0, __ATOMIC_RELAXED);
 }
 
@@ -352,7 +304,7 @@ void server_stop(struct server *server)
 {
     atomic_store(&server->stopping, true);
     __atomic_fetch_add(&server->window->sq_doorbell, 1, __ATOMIC_RELEASE);
-    futex(&server->window->sq_doorbell, FUTEX_WAKE, INT32_MAX);
+    server_futex(&server->window->sq_doorbell, FUTEX_WAKE, INT32_MAX);
     for (unsigned i = 0; i < server->nr_workers; i++)
         pthread_join(server->worker[i], NULL);
     console_stop(&server->console, 1000);

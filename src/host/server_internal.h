@@ -129,6 +129,9 @@ enum served {
     SERVED_PENDING, /* the console thread, or nobody, will complete it */
 };
 
+/* futex(2) on a word that is shared with the keep. */
+long server_futex(uint32_t *word, int op, uint32_t value);
+
 /* Publishes a reply and wakes one sleeping CPU of the keep. Any thread. */
 void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len);
 

@@ -23,6 +23,7 @@ enum liar_kind {
     LIE_WINDOW,     /* the other words that the host may write */
     LIE_SIGNALS,    /* events that the user did not raise */
     LIE_MEMORY,     /* how much memory the keep holds */
+    LIE_RACE,       /* told by flip.c: bytes change while they are looked at */
     NR_LIE_KINDS
 };
 #define LIE_ALL ((1u << NR_LIE_KINDS) - 1)

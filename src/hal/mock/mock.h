@@ -33,7 +33,7 @@ extern void (*mock_ended)(int status);
 /* Serves one request of the host ring; NULL: every request answers -ENOSYS. True: its completion is
  * published then; false: the test does that itself. */
 extern int (*mock_host)(uint32_t slot);
-/* Called when no thread can run and no timer is set: the host may still do something. NULL: it does
+/* Called now and then while no thread can run: the host may do something by itself. NULL: it does
  * not. */
 extern void (*mock_host_idle)(void);
 
