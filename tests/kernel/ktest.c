@@ -129,6 +129,7 @@ const char *__asan_default_options(void)
 }
 
 void __sanitizer_set_death_callback(void (*callback)(void));
+extern void __gcov_dump(void) __attribute__((weak));
 
 int main(int argc, char **argv)
 {
@@ -159,6 +160,8 @@ int main(int argc, char **argv)
         report();
     }
     summary();
+    if (__gcov_dump) /* a build with -Dcoverage=true */
+        __gcov_dump();
     /* Not exit(): the threads' stacks are no concern of its handlers. */
     _exit(nr_failed != 0);
 }
