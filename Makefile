@@ -6,7 +6,7 @@ BUILDTYPE ?= debugoptimized
 JOBS ?= $(shell nproc)
 DESTDIR ?=
 
-.PHONY: all demo check check-quick check-long bench install uninstall clean deps docs tcb
+.PHONY: all demo check check-quick check-long bench install uninstall clean deps docs tcb coverage lint
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS) --quiet
@@ -47,6 +47,16 @@ docs: all
 tcb:
 	@python3 scripts/tcb.py
 
+# Lines of src/kernel that unit and system tests run, in a build of its own.
+coverage:
+	@sh scripts/install-deps.sh build
+	@sh scripts/install-deps.sh check
+	@python3 scripts/coverage.py
+
+lint: all
+	@sh scripts/install-deps.sh check
+	@python3 scripts/lint.py --build $(BUILD)
+
 install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
 
@@ -55,4 +65,4 @@ uninstall: $(BUILD)/build.ninja
 	@python3 scripts/uninstall.py $(BUILD) "$(DESTDIR)"
 
 clean:
-	@rm -rf $(BUILD)
+	@rm -rf $(BUILD) build-fuzz build-coverage

@@ -9,7 +9,7 @@ set -e
 case "$1" in
 build) packages="gcc libc6-dev meson ninja-build python3 git" ;;
 demo) packages="python3-minimal" ;;
-check) packages="gcc libc6-dev musl-tools busybox-static bash coreutils findutils grep sed gawk tar gzip xz-utils git make perl python3 libpython3-stdlib libpython3.11-testsuite sqlite3 strace procps util-linux qemu-system-x86 nginx-light redis-server redis-tools memcached curl vim-tiny less stress-ng gdb binutils linux-perf" ;;
+check) packages="gcc libc6-dev musl-tools busybox-static bash coreutils findutils grep sed gawk tar gzip xz-utils git make perl python3 libpython3-stdlib libpython3.11-testsuite sqlite3 strace procps util-linux qemu-system-x86 nginx-light redis-server redis-tools memcached curl vim-tiny less stress-ng gdb binutils linux-perf clang libclang-rt-14-dev clang-tidy cppcheck" ;;
 bench) packages="gcc libc6-dev musl-tools busybox-static sqlite3 python3 runc nginx-light redis-server redis-tools wrk" ;;
 *)
     echo "usage: scripts/install-deps.sh build|demo|check|bench" >&2

@@ -3,7 +3,8 @@
 """Runs Cella's tests and prints, last, `N passed, N failed, N skipped`.
 
 Groups: unit (kernel core on the mock HAL and host code, under sanitizers), calls (tests/sys: each program natively and in a keep,
-results equal), system (tests/system: real programs), docs (generated files are up to date). A failure is printed when it happens.
+results equal), system (tests/system: real programs), hostile (real
+programs in keeps whose host lies), fuzz (fuzz/run.py, built with clang), lint (scripts/lint.py), docs (generated files are up to date). A failure is printed when it happens.
 tests/known-failures.txt names tests that are known to fail in the keep, each with its reason; one that passes fails the run.
 """
 
@@ -167,6 +168,39 @@ def system_tests(build, res, quick, long, pattern):
             res.fail(name, f"exit code {code}\n{out[-3000:]}")
 
 
+def script_tests(argv, timeout, name, res):
+    """A program that prints `ok NAME` and `not ok NAME: WHY`."""
+    code, out = run([sys.executable] + argv, timeout)
+    lines = 0
+    for line in out.splitlines():
+        m = re.match(r"^(ok|not ok|skip) (.*)$", line)
+        if m:
+            lines += 1
+            what, _, why = m.group(2).partition(": ")
+            if m.group(1) == "ok":
+                res.ok(f"{name} {what}")
+            elif m.group(1) == "skip":
+                res.skip(f"{name} {what}", why)
+            else:
+                res.fail(f"{name} {what}", why)
+    if code not in (0, 1) or not lines:
+        res.fail(name, f"exit code {code}\n{out[-3000:]}")
+
+
+def hostile_tests(build, res, long):
+    seconds = 600 if long else 20
+    script_tests([os.path.join(ROOT, "tests", "hostile", "run_keep.py"), "--build", build, "--seconds", str(seconds)], 3 * seconds + 600, "hostile", res)
+
+
+def fuzz_tests(res, long):
+    seconds = 600 if long else 20
+    script_tests([os.path.join(ROOT, "fuzz", "run.py"), "--seconds", str(seconds)], 4 * seconds + 1200, "fuzz", res)
+
+
+def lint_tests(build, res, long):
+    script_tests([os.path.join(ROOT, "scripts", "lint.py"), "--build", build] + ([] if long else ["--quick"]), 1800, "lint", res)
+
+
 def doc_tests(build, res):
     code, out = run([sys.executable, os.path.join(ROOT, "scripts", "gen-docs.py"), "--build", build, "--check"], 120)
     if code == 0:
@@ -180,15 +214,16 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--quick", action="store_true")
     p.add_argument("--long", action="store_true")
-    p.add_argument("--only", choices=["unit", "calls", "system", "docs"])
+    p.add_argument("--only", choices=["unit", "calls", "system", "hostile", "fuzz", "lint", "docs"])
     p.add_argument("--match", default="", help="call and system tests whose file name contains this")
     args = p.parse_args()
     build = os.path.abspath(args.build)
     res = Results(read_known())
     start = time.monotonic()
     for group, fn in (("unit", lambda: unit_tests(build, res)), ("calls", lambda: call_tests(build, res, 2, args.match)),
-                      ("system", lambda: system_tests(build, res, args.quick, args.long, args.match)), ("docs", lambda: doc_tests(build, res))):
-        if args.only in (None, group):
+                      ("system", lambda: system_tests(build, res, args.quick, args.long, args.match)), ("hostile", lambda: hostile_tests(build, res, args.long)),
+                      ("fuzz", lambda: fuzz_tests(res, args.long)), ("lint", lambda: lint_tests(build, res, args.long)), ("docs", lambda: doc_tests(build, res))):
+        if args.only == group or (args.only is None and not (args.quick and group in ("hostile", "fuzz", "lint"))):
             print(f"== {group} ({time.monotonic() - start:.0f} s)", flush=True)
             fn()
     if args.only is None and not args.quick:

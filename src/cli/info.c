@@ -19,7 +19,7 @@ struct finding {
 static bool examine(const struct tee *tee, struct finding findings[MAX_PROBES])
 {
     bool able = true;
-    for (unsigned i = 0; tee->probes[i].name && i < MAX_PROBES; i++) {
+    for (unsigned i = 0; i < MAX_PROBES && tee->probes[i].name; i++) {
         const struct probe *probe = &tee->probes[i];
         findings[i] = (struct finding){0};
         findings[i].ok = probe->test(findings[i].detail, sizeof(findings[i].detail));
@@ -43,7 +43,7 @@ static void print_text(void)
             printf("     [no] %-16s this build has no %s keeps; %s\n", "build", tee->name,
                    able ? "the machine is ready for them"
                         : "a later version will, and then this machine lacks:");
-        for (unsigned i = 0; tee->probes[i].name && i < MAX_PROBES; i++) {
+        for (unsigned i = 0; i < MAX_PROBES && tee->probes[i].name; i++) {
             const struct probe *probe = &tee->probes[i];
             printf("     [%s] %-16s %s%s\n", findings[i].ok ? "ok" : "no", probe->name,
                    findings[i].detail,
@@ -99,7 +99,7 @@ static void print_json(void)
         printf(", \"in_build\": %s, \"machine_ready\": %s, \"usable\": %s, \"checks\": [",
                tee->in_build ? "true" : "false", able ? "true" : "false",
                able && tee->in_build ? "true" : "false");
-        for (unsigned i = 0; tee->probes[i].name && i < MAX_PROBES; i++) {
+        for (unsigned i = 0; i < MAX_PROBES && tee->probes[i].name; i++) {
             const struct probe *probe = &tee->probes[i];
             printf("%s\n    {", i ? "," : "");
             print_member("name", probe->name);

@@ -17,7 +17,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,63 +26,11 @@
 
 _Static_assert((CELLA_HOST_SLOTS & (CELLA_HOST_SLOTS - 1)) == 0, "ring index is a mask");
 
-static long futex(uint32_t *word, int op, uint32_t value)
-{
-    return syscall(SYS_futex, word, op, value, NULL, NULL, 0);
-}
-
 static uint64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* ---- towards the keep ---- */
-
-/* One CPU is enough: it takes all completions, and kicks others for the threads that it woke. */
-static void wake_keep(struct server *server)
-{
-    struct cella_host_window *window = server->window;
-
-    __atomic_fetch_add(&window->cq_doorbell, 1, __ATOMIC_RELEASE);
-    atomic_thread_fence(memory_order_seq_cst);
-    for (unsigned cpu = 0; cpu < server->nr_cpus; cpu++) {
-        uint32_t *word = &window->cpu_sleeping[cpu];
-        if (__atomic_load_n(word, __ATOMIC_RELAXED) != 1)
-            continue;
-        if (__atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL) != 1)
-            continue;
-        futex(word, FUTEX_WAKE, 1);
-        return;
-    }
-}
-
-static void publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
-{
-    struct cella_host_window *window = server->window;
-
-    window->slots[slot].rep = (struct cella_host_reply){.result = result, .data_len = answer_len};
-    /* Before the keep can know of the reply: it may submit the slot again at once. */
-    atomic_store(&server->in_flight[slot], 0);
-
-    pthread_mutex_lock(&server->complete_lock);
-    window->cq.entry[server->cq_tail & (CELLA_HOST_SLOTS - 1)] = slot;
-    server->cq_tail++;
-    __atomic_store_n(&window->cq.tail, server->cq_tail, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&server->complete_lock);
-}
-
-void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
-{
-    publish(server, slot, result, answer_len);
-    wake_keep(server);
-}
-
-void server_raise_event(struct server *server, uint32_t bits)
-{
-    __atomic_fetch_or(&server->window->events, bits, __ATOMIC_RELEASE);
-    wake_keep(server);
 }
 
 void server_notify_launcher(struct server *server)
@@ -264,7 +211,7 @@ static void ring_wait(struct server *server, bool expect_more)
     __atomic_store_n(&window->sq_waiting, 1, __ATOMIC_RELAXED);
     atomic_thread_fence(memory_order_seq_cst);
     if (ring_is_empty(server) && !atomic_load(&server->stopping))
-        futex(&window->sq_doorbell, FUTEX_WAIT, doorbell);
+        server_futex(&window->sq_doorbell, FUTEX_WAIT, doorbell);
     __atomic_store_n(&window->sq_waiting, 0, __ATOMIC_RELAXED);
 }
 
@@ -278,7 +225,7 @@ static void *worker_thread(void *arg)
         int slot = ring_take(server);
         if (slot < 0) {
             if (wake_due)
-                wake_keep(server);
+                server_wake_keep(server);
             wake_due = false;
             if (!worker_is_done(server))
                 ring_wait(server, expect_more);
@@ -297,7 +244,7 @@ static void *worker_thread(void *arg)
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
             if (wake_due)
-                wake_keep(server);
+                server_wake_keep(server);
             wake_due = false;
             pthread_mutex_unlock(&server->lead);
             call.may_block = true;
@@ -307,7 +254,7 @@ static void *worker_thread(void *arg)
             pthread_mutex_lock(&server->lead);
         } else if (served == SERVED && call.req.op == CELLA_HOST_SEND) {
             /* Nobody waits for this one alone: one wake-up for all in the ring. */
-            publish(server, call.slot, call.result, call.answer_len);
+            server_publish(server, call.slot, call.result, call.answer_len);
             wake_due = true;
         } else if (served == SERVED) {
             call_finish(&call);
@@ -419,7 +366,7 @@ void server_stop(struct server *server)
 {
     atomic_store(&server->stopping, true);
     __atomic_fetch_add(&server->window->sq_doorbell, 1, __ATOMIC_RELEASE);
-    futex(&server->window->sq_doorbell, FUTEX_WAKE, INT32_MAX);
+    server_futex(&server->window->sq_doorbell, FUTEX_WAKE, INT32_MAX);
     for (unsigned i = 0; i < server->nr_workers; i++)
         pthread_join(server->worker[i], NULL);
     server_net_stop(server);

@@ -494,7 +494,7 @@ enum served server_fs_getxattr(struct server_call *call)
             result = list ? filter_names(value, len) : len;
     }
     call_put(call, handle);
-    if (result > 0 && call->req.a[1] != 0) {
+    if (value && result > 0 && call->req.a[1] != 0) {
         if ((uint64_t)result > call->req.a[1] || (uint64_t)result > call->req.data_len)
             return call_end(call, -ERANGE);
         memcpy(call->data, value, (size_t)result);

@@ -159,6 +159,12 @@ enum served {
     SERVED_PENDING, /* the console thread, or nobody, will complete it */
 };
 
+/* A completion without and with waking the keep; and waking it. */
+void server_publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len);
+void server_wake_keep(struct server *server);
+/* futex(2) on a word that is shared with the keep. */
+long server_futex(uint32_t *word, int op, uint32_t value);
+
 /* Publishes a reply and wakes one sleeping CPU of the keep. Any thread. */
 void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len);
 

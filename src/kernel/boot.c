@@ -2,6 +2,7 @@
 /* What the launcher told: reading and checking boot information. */
 #include "boot.h"
 
+#include "base/errno.h"
 #include "base/kmalloc.h"
 #include "base/printk.h"
 #include "base/string.h"
@@ -9,26 +10,62 @@
 
 struct boot_info boot;
 
-/* The string at *pos; moves *pos behind it. */
-static const char *take(size_t *pos)
+/* The string at *pos, moving *pos behind it; NULL: it does not end. */
+static char *take(struct boot_info *b, size_t *pos)
 {
-    const char *s = boot.strings + *pos;
-    size_t left = boot.h.strings_len - *pos, n = strnlen(s, left);
+    char *s = b->strings + *pos;
+    size_t left = b->h.strings_len - *pos, n = strnlen(s, left);
     if (n == left)
-        panic("boot information: strings end early");
+        return NULL;
     *pos += n + 1;
     return s;
 }
 
-static char **take_array(size_t *pos, uint32_t n)
+static char **take_array(struct boot_info *b, size_t *pos, uint32_t n)
 {
-    char **a = kmalloc((n + 1) * sizeof(*a));
-    if (!a)
-        panic("boot information: no memory for %u strings", n);
-    for (uint32_t i = 0; i < n; i++)
-        a[i] = (char *)(uintptr_t)take(pos);
-    a[n] = NULL;
+    /* No more than there are bytes: the host does not make us reserve what it does not send. */
+    char **a = n <= b->h.strings_len - *pos ? kmalloc((n + 1) * sizeof(*a)) : NULL;
+    for (uint32_t i = 0; a && i < n; i++)
+        if (!(a[i] = take(b, pos))) {
+            kfree(a);
+            return NULL;
+        }
+    if (a)
+        a[n] = NULL;
     return a;
+}
+
+int boot_parse(struct boot_info *b, const void *shared)
+{
+    struct cella_boot_header *h = &b->h;
+    uint32_t max = CELLA_HOST_BOOT_SIZE;
+    size_t pos = 0;
+    memset(b, 0, sizeof(*b));
+    memcpy(h, shared, sizeof(*h));
+    if (h->strings_off < sizeof(*h) || h->strings_off > max ||
+        h->strings_len > max - h->strings_off || h->nr_grants > CELLA_HOST_MAX_GRANTS ||
+        h->nr_groups > ARRAY_LEN(h->groups))
+        return -EINVAL;
+    b->strings = kmalloc(h->strings_len + 1);
+    if (!b->strings)
+        return -ENOMEM;
+    memcpy(b->strings, (const char *)shared + h->strings_off, h->strings_len);
+    b->strings[h->strings_len] = 0;
+    if ((b->hostname = take(b, &pos)) && (b->workdir = take(b, &pos)) &&
+        (b->program = take(b, &pos)) && (b->argv = take_array(b, &pos, h->nr_args)) &&
+        (b->envp = take_array(b, &pos, h->nr_env)) &&
+        (b->grant_at = take_array(b, &pos, h->nr_grants)))
+        return 0;
+    boot_free(b);
+    return -EINVAL;
+}
+
+void boot_free(struct boot_info *b)
+{
+    kfree(b->argv);
+    kfree(b->envp);
+    kfree(b->grant_at);
+    kfree(b->strings);
 }
 
 void boot_read(void)
@@ -36,24 +73,7 @@ void boot_read(void)
     void *base;
     size_t size;
     hal_host_window(&base, &size);
-    const struct cella_host_window *w = base;
-    memcpy(&boot.h, w->boot, sizeof(boot.h));
-    struct cella_boot_header *h = &boot.h;
-    uint32_t max = CELLA_HOST_BOOT_SIZE;
-    if (h->strings_off < sizeof(*h) || h->strings_off > max ||
-        h->strings_len > max - h->strings_off || h->nr_grants > CELLA_HOST_MAX_GRANTS ||
-        h->nr_args > max || h->nr_env > max || h->nr_groups > ARRAY_LEN(h->groups))
-        panic("boot information is not well formed");
-    boot.strings = kmalloc(h->strings_len + 1);
-    if (!boot.strings)
-        panic("boot information: no memory");
-    memcpy(boot.strings, w->boot + h->strings_off, h->strings_len);
-    boot.strings[h->strings_len] = 0;
-    size_t pos = 0;
-    boot.hostname = take(&pos);
-    boot.workdir = take(&pos);
-    boot.program = take(&pos);
-    boot.argv = take_array(&pos, h->nr_args);
-    boot.envp = take_array(&pos, h->nr_env);
-    boot.grant_at = (const char **)take_array(&pos, h->nr_grants);
+    int r = boot_parse(&boot, ((const struct cella_host_window *)base)->boot);
+    if (r)
+        panic("boot information is not well formed (%d)", r);
 }

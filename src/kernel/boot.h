@@ -11,12 +11,16 @@ struct boot_info {
     char *strings; /* copy of the string area */
     const char *hostname, *workdir, *program;
     char **argv, **envp; /* NULL-terminated, into strings */
-    const char **grant_at;
+    char **grant_at;
     bool started; /* the keep's own program has been executed */
 };
 
 extern struct boot_info boot;
 
+/* Copies the CELLA_HOST_BOOT_SIZE bytes at `shared`, which the host may be changing, once and
+ * checks them. 0, -EINVAL, -ENOMEM; boot_free after 0. */
+int boot_parse(struct boot_info *b, const void *shared);
+void boot_free(struct boot_info *b);
 /* Copies the window's boot information once and checks it; panics on nonsense (the launcher is
  * broken). */
 void boot_read(void);

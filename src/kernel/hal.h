@@ -91,6 +91,8 @@ struct hal_clock {
     uint32_t mult, shift;
 };
 void hal_clock_read(struct hal_clock *clock);
+/* For hal_clock_read: can these words of the host be a clock, now that the TSC says `tsc`? */
+bool hal_clock_plausible(const struct hal_clock *clock, uint64_t tsc);
 
 /* ---- host ---- */
 

@@ -68,9 +68,9 @@ static void init_thread(void *arg)
 void kernel_main(void)
 {
     arch_xstate_init();
-    time_init();
     if (host_ring_init())
         hal_exit(STATUS_CELLA << 8);
+    time_init();
     drbg_init();
     futex_init();
     text_view_init();

@@ -129,6 +129,7 @@ const char *__asan_default_options(void)
 }
 
 void __sanitizer_set_death_callback(void (*callback)(void));
+extern void __gcov_dump(void) __attribute__((weak));
 
 int main(int argc, char **argv)
 {
@@ -152,12 +153,15 @@ int main(int argc, char **argv)
         running = &tests[i];
         failure[0] = 0;
         mock_host = NULL;
+        mock_host_idle = NULL;
         alarm(TIMEOUT_S);
         mock_run(run_one, &tests[i]);
         alarm(0);
         report();
     }
     summary();
+    if (__gcov_dump) /* a build with -Dcoverage=true */
+        __gcov_dump();
     /* Not exit(): the threads' stacks are no concern of its handlers. */
     _exit(nr_failed != 0);
 }

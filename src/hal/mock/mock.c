@@ -32,6 +32,7 @@ static void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, siz
 #endif
 
 int (*mock_host)(uint32_t slot);
+void (*mock_host_idle)(void);
 void (*mock_stuck)(void);
 void (*mock_ended)(int status);
 static int kmem_fd = -1;
@@ -134,6 +135,10 @@ int hal_as_resident(uint64_t addr, size_t len, uint8_t *vec)
 {
     return mincore((void *)addr, len, vec) ? -12 : 0;
 }
+void mock_drop_user_memory(void)
+{
+    munmap((void *)MOCK_FIRST_USER_ADDR, (uint64_t)WINDOW_ADDR - MOCK_FIRST_USER_ADDR);
+}
 bool hal_as_ready(struct hal_as *as, unsigned cpu)
 {
     (void)as, (void)cpu;
@@ -197,6 +202,9 @@ void hal_cpu_kick(unsigned cpu)
  * depend on the machine's speed. */
 void hal_cpu_idle(uint64_t deadline)
 {
+    static unsigned times;
+    if (mock_host_idle && (deadline == UINT64_MAX || ++times % 64 == 0))
+        mock_host_idle();
     if (deadline != UINT64_MAX) {
         idle_wakeups = 0;
         mock_time_passes_until(deadline);

@@ -21,6 +21,9 @@ void mock_boot(void);
 /* Runs fn(arg) as a thread of process 1 with descriptors, a root tmpfs and an address space of its
  * own, and lets everything run until it has returned. */
 void mock_run(void (*fn)(void *arg), void *arg);
+/* Gives back what ended address spaces have left mapped (there is one for all of them). After
+ * mock_run, when no child lives. */
+void mock_drop_user_memory(void);
 /* What to do when all threads sleep and nothing can wake them; does not return. NULL: the program
  * aborts. */
 extern void (*mock_stuck)(void);
@@ -30,6 +33,9 @@ extern void (*mock_ended)(int status);
 /* Serves one request of the host ring; NULL: every request answers -ENOSYS. True: its completion is
  * published then; false: the test does that itself. */
 extern int (*mock_host)(uint32_t slot);
+/* Called now and then while no thread can run: the host may do something by itself. NULL: it does
+ * not. */
+extern void (*mock_host_idle)(void);
 
 /* ---- for code that runs under mock_run ---- */
 

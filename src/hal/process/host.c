@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The host's side as the process HAL sees it: the shared window, the clock, randomness, the end. */
 #include "base/errno.h"
+#include "base/printk.h"
 #include "base/string.h"
 #include "dev/host_ring.h"
 #include "host_linux.h"
@@ -43,11 +44,13 @@ void hal_clock_read(struct hal_clock *clock)
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if ((seq & 1) || READ_ONCE(w->clock_seq) != seq)
             continue;
-        if (c.shift >= 64 || c.mult == 0 || c.tsc_base > rdtsc())
-            break;
-        last_clock = c;
+        if (hal_clock_plausible(&c, rdtsc()))
+            last_clock = c;
         break;
     }
+    /* Only at boot: without a clock nothing that waits would ever end. */
+    if (!last_clock.mult)
+        panic("the host's clock is none");
     *clock = last_clock;
 }
 

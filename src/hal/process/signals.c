@@ -152,7 +152,7 @@ static void signal_handler(int sig, void *info_ptr, void *uc_ptr)
     /* Signal delivery has reset the extended state; the workload's is in the frame, in the standard
      * format. */
     if (uc->fpstate)
-        arch_xstate_restore(uc->fpstate);
+        arch_xstate_restore_host_frame(uc->fpstate);
     arch_jump_on_stack(&e, enter_kernel, (char *)((uint64_t)e.regs & ~15ull));
 }
 

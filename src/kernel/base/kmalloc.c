@@ -245,6 +245,7 @@ void *kmalloc(size_t size)
     struct slab *s = list_first(&c->partial, struct slab, link);
     void **o = s->free;
     unpoison(o, k_max(size, sizeof(*o)));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a slab in this list has a free object */
     s->free = *o;
     if (s->in_use++ == 0)
         c->nr_empty--;

@@ -79,6 +79,7 @@ static void erase_fixup(struct rb_root *root, struct rb_node *x, struct rb_node 
     while (x != root->node && !is_red(x)) {
         bool left = x == parent->left;
         struct rb_node *w = left ? parent->right : parent->left;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): x lacks a black node, so w is there */
         if (w->red) {
             w->red = false;
             parent->red = true;

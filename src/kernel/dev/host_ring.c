@@ -297,9 +297,14 @@ bool host_ring_poll(void)
     if (!spin_trylock(&poll_lock))
         return false;
     bool any = false;
-    for (uint32_t n = 0;
-         n < CELLA_HOST_SLOTS && __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE) != cq_head;
-         n++) {
+    uint32_t tail = __atomic_load_n(&window->cq.tail, __ATOMIC_ACQUIRE);
+    /* A count that jumped: there are no more completions than entries. Each is looked at once, or
+     * the host could have us look at them for ever. */
+    if (tail - cq_head > CELLA_HOST_SLOTS) {
+        host_bad_replies++;
+        cq_head = tail - CELLA_HOST_SLOTS;
+    }
+    while (cq_head != tail) {
         uint32_t slot = READ_ONCE(window->cq.entry[cq_head % CELLA_HOST_SLOTS]);
         cq_head++;
         any = true;

@@ -378,7 +378,7 @@ static int hostfs_rename(struct inode *old_dir, const char *old_name, size_t old
     int64_t ret = call_on(old_dir, &c);
     if (ret >= 0 && moved != victim) {
         listing_remove(old_dir, old_name, old_len);
-        if (flags & RENAME_EXCHANGE_K) {
+        if (victim && (flags & RENAME_EXCHANGE_K)) {
             hostfs_set_name(victim, old_dir, old_name, old_len);
             listing_add(old_dir, old_name, old_len, victim);
         } else if (victim) {

@@ -27,6 +27,10 @@ static int64_t read_pages(struct inode *inode, void *buf, size_t len, uint64_t o
         ret = host_call(&c, WAIT_UNINTERRUPTIBLE);
         if (ret >= 0 && (ret != c.recv_len || ret > n))
             ret = -EIO;
+        /* An end before the size that the host has told: zeros would be wrong data. A writable
+         * file may have been cut short there meanwhile. */
+        if (ret == 0 && hostfs_of(inode)->read_only && off + done < inode->size)
+            ret = -EIO;
         if (ret <= 0)
             break;
         done += (size_t)ret;

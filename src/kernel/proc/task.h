@@ -339,9 +339,6 @@ void futex_exit_robust(struct thread *t);
 void futex_wake_addr(uaddr_t addr, int n);
 /* The workload is over (main.c); status as from wait(2). */
 void keep_exit(int wait_status) __attribute__((noreturn));
-/* Sets hctx of a thread with an empty kernel stack so that the first switch to it calls
- * thread_first_run (arch). */
-void arch_thread_prepare(struct thread *t);
 
 /* ---- credentials (proc/cred.c) ---- */
 

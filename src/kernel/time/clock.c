@@ -64,6 +64,14 @@ static void publish(const struct hal_clock *c)
     __atomic_store_n(&data->seq, data->seq + 1, __ATOMIC_RELEASE);
 }
 
+bool hal_clock_plausible(const struct hal_clock *c, uint64_t tsc)
+{
+    /* A TSC goes at 50 MHz to 16 GHz; and sums with times of centuries must not overflow. */
+    uint64_t ns = c->shift < 64 ? scale(1u << 20, c->mult, c->shift) : 0;
+    return ns >= (1u << 20) / 16 && ns <= (1u << 20) * 20 && c->tsc_base <= tsc &&
+           c->mono_base_ns < 1ull << 62;
+}
+
 void time_init(void)
 {
     void *base;

@@ -17,7 +17,6 @@ enum { ROOT, HELLO, BIG, DIR, LINK, CLOSED, SUB, FIRST_N };
 
 uint32_t fake_open_handles, fake_bad_handles, fake_served[32];
 static int16_t handles[NR_HANDLES]; /* file + 1; 0: free */
-static uint32_t seed, every, answers;
 
 static int parent_of(int f)
 {
@@ -173,63 +172,5 @@ int fake_host(uint32_t slot)
         (q.op == CELLA_HOST_READ || q.op == CELLA_HOST_READDIR || q.op == CELLA_HOST_READLINK))
         len = (uint32_t)r;
     w->slots[slot].rep = (struct cella_host_reply){.result = r, .data_len = len};
-    return true;
-}
-
-void fake_host_spoil(uint32_t first_seed, uint32_t every_nth)
-{
-    seed = first_seed;
-    every = every_nth;
-    answers = 0;
-}
-
-static uint32_t next_random(void)
-{
-    seed = seed * 1664525 + 1013904223;
-    return seed >> 7;
-}
-
-/* A number of the kind that checks get wrong. */
-static uint64_t odd_number(void)
-{
-    static const uint64_t odd[] = {
-        0,          1,          2,        7,         8,          255,       256,
-        4095,       4096,       1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, (uint64_t)INT64_MIN,
-        UINT64_MAX, 1ull << 40, 1000,     1003};
-    uint32_t i = next_random();
-    return i % 3 ? odd[i / 3 % ARRAY_LEN(odd)] : i / 3;
-}
-
-int fake_host_spoiled(uint32_t slot)
-{
-    fake_host(slot);
-    if (++answers % every)
-        return true;
-    void *base;
-    size_t size;
-    hal_host_window(&base, &size);
-    struct cella_host_window *w = base;
-    struct cella_host_slot *s = &w->slots[slot];
-    char *data = (char *)base + CELLA_HOST_DATA_OFFSET + s->req.data_off;
-    uint32_t room = k_min(s->req.data_len, 4096u);
-    switch (next_random() % 6) {
-    case 0: s->rep.result = (int64_t)odd_number(); break;
-    case 1: s->rep.data_len = (uint32_t)odd_number(); break;
-    case 2:
-        s->rep.data_len = k_min(s->req.data_len, (uint32_t)odd_number());
-        s->rep.result = s->rep.data_len;
-        break;
-    case 3: s->rep.result = -(int64_t)(next_random() % 140); break;
-    default: /* some words of the answer */
-        for (uint32_t n = next_random() % 4 + 1; n && room >= 8; n--) {
-            uint64_t v = odd_number();
-            memcpy(data + next_random() % (room / 8) * 8, &v, next_random() % 2 ? 8 : 2);
-        }
-        /* The fields of a stat more often. */
-        if (room >= sizeof(struct cella_host_stat) && next_random() % 2) {
-            uint64_t v = odd_number();
-            memcpy(data + next_random() % 14 * 8, &v, 8);
-        }
-    }
     return true;
 }

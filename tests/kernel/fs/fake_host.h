@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host with a small tree of files, in this program, for hostfs and the overlay; and the same host
- * gone bad, whose answers are changed at random.
+ * A host with a small tree of files, in this program, for hostfs and the overlay.
  *
  *     /          directory
  *     /hello     "hello from the host\n"
@@ -17,9 +16,6 @@
 
 /* Serves requests honestly (mock_host). */
 int fake_host(uint32_t slot);
-/* Serves them, and then spoils every n-th answer by the random sequence that seed starts. */
-void fake_host_spoil(uint32_t seed, uint32_t every);
-int fake_host_spoiled(uint32_t slot);
 /* Handles that are open now, and requests with a handle that is not. */
 extern uint32_t fake_open_handles, fake_bad_handles;
 /* Requests served by operation. */

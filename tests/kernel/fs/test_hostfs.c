@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's files: hostfs on a host that answers well, the overlay above it, and both on a host
- * that lies. */
+/* The host's files: hostfs on a host that answers well, and the overlay above it. What a host that
+ * lies can do: tests/hostile. */
 #include "fs/hostfs.h"
 
 #include "base/printk.h"
@@ -167,78 +167,4 @@ KTEST(overlay_partial_writes_keep_the_lower_bytes_around_them)
     KCHECK(memcmp(back, model, size) == 0);
     KCHECK_EQ(sys_close(fd), 0);
     KCHECK_EQ(sys_umount2(US("/o2"), 0), 0);
-}
-
-/* All that may be done with the tree; results do not matter. */
-static void use_everything(const char *at, bool writable)
-{
-    static const char *const names[] = {"hello",  "big",      "dir",    "link",
-                                        "closed", "dir/sub",  "dir/n5", "dir/n99",
-                                        "none",   "dir/none", "link/x", ""};
-    char name[64];
-    uaddr_t u = ktest_map(70000);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        k_snprintf(name, sizeof(name), "%s/%s", at, names[i]);
-        struct path p;
-        struct kstat st;
-        if (path_lookup(name, 0, &p) == 0) {
-            (void)vfs_getattr(&p, &st);
-            path_put(&p);
-        }
-        sys_readlink(US(name), u, 100);
-        sys_getxattr(US(name), US("user.x"), u, 100);
-        int64_t fd = open_file(name, (writable ? O_RDWR_K : O_RDONLY_K) |
-                                         O_NONBLOCK_K); /* it may claim to be a FIFO */
-        if (fd >= 0) {
-            sys_pread64((int)fd, u, 70000, 0);
-            sys_pread64((int)fd, u, 70000, 250000);
-            struct file *f = fd_get_any((int)fd);
-            int64_t m = mm_map(current->mm, f, 0, 8192, PROT_READ_K, MAP_PRIVATE_K, 4096);
-            file_put(f);
-            uint8_t byte;
-            if (m > 0) {
-                copy_from_user_partial(&byte, (uaddr_t)m, 1);
-                if (mm_unmap(current->mm, (uaddr_t)m, 8192))
-                    ktest_fail(__FILE__, __LINE__, "munmap");
-            }
-            if (writable) {
-                sys_pwrite64((int)fd, u, 100, 5000);
-                sys_ftruncate((int)fd, 3);
-            }
-            sys_close((int)fd);
-        }
-        count_names(name);
-        if (writable && i % 3 == 0)
-            sys_unlink(US(name));
-    }
-    if (writable) {
-        k_snprintf(name, sizeof(name), "%s/dir", at);
-        sys_rename(US(name), US("/spoiled/x"));
-        sys_rmdir(US(name));
-    }
-}
-
-#ifndef ROUNDS
-#define ROUNDS 600
-#endif
-
-KTEST(hostfs_survives_a_host_that_lies)
-{
-    mock_host = fake_host;
-    int mounted = 0;
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        fake_host_spoil(round, round % 5 + 1);
-        mock_host = fake_host_spoiled;
-        bool overlay = round & 1;
-        if (mount_host("/spoiled", overlay) == 0) {
-            mounted++;
-            use_everything("/spoiled", overlay);
-            int64_t r = sys_umount2(US("/spoiled"), 0);
-            if (r) {
-                ktest_fail_eq(__FILE__, __LINE__, "umount2", r, 0);
-                return;
-            }
-        }
-    }
-    KCHECK(mounted > ROUNDS / 3);
 }

@@ -3,6 +3,7 @@
 
 #include "base/errno.h"
 #include "base/usercopy.h"
+#include "hal.h"
 #include "ktest.h"
 #include "proc/signal_internal.h"
 #include "proc/task.h"
@@ -122,6 +123,24 @@ KTEST(clock_monotonic_does_not_go_back)
         if (i % 100 == 0)
             time_update();
     }
+}
+
+KTEST(clock_words_that_can_be_no_clock_are_refused)
+{
+    static const struct hal_clock good = {1000, 5000, 0, 1u << 25, 26},
+                                  bad[] = {{1001, 5000, 0, 1u << 25, 26},
+                                           {1000, 1ull << 62, 0, 1u << 25, 26},
+                                           {1000, UINT64_MAX, 0, 1u << 25, 26},
+                                           {1000, 5000, 0, 0, 26},
+                                           {1000, 5000, 0, 1u << 25, 64},
+                                           {1000, 5000, 0, 1u << 25, UINT32_MAX},
+                                           {1000, 5000, 0, 1u << 25, 0},
+                                           {1000, 5000, 0, UINT32_MAX, 20},
+                                           {1000, 5000, 0, 1, 63},
+                                           {0, 0, 0, 0, 0}};
+    KCHECK(hal_clock_plausible(&good, 1000));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        KCHECK(!hal_clock_plausible(&bad[i], 1000));
 }
 
 KTEST(timespec_arithmetic_saturates)

@@ -97,6 +97,8 @@ uint64_t arch_xstate_mask(void);
 /* Live registers <-> area, for a thread switch (compacted where the CPU has XSAVEC). */
 void arch_xstate_save(void *area);
 void arch_xstate_restore(const void *area);
+/* Loads the state from a signal frame that the host made. */
+void arch_xstate_restore_host_frame(const void *area);
 /* Live registers -> standard format, as a signal frame wants it. */
 void arch_xstate_save_standard(void *area);
 /* Standard format -> live registers. The area was copied from the workload: the header is checked

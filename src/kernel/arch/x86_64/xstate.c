@@ -74,6 +74,21 @@ void arch_xstate_restore(const void *area)
     __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
 }
 
+/* A frame of the host holds the components that its process may use, which can be fewer than XCR0
+ * has: dynamically enabled ones (AMX) want permission first. XRSTOR may read the place of a
+ * component although XSTATE_BV leaves it out, and behind the frame may be nothing. */
+void arch_xstate_restore_host_frame(const void *area)
+{
+    /* struct _fpx_sw_bytes of the Linux ABI, in the legacy area's unused bytes */
+    const struct {
+        uint32_t magic1, extended_size;
+        uint64_t xfeatures;
+    } *sw = (const void *)((const char *)area + 464);
+    uint64_t mask = xstate_mask & (sw->magic1 == 0x46505853 ? sw->xfeatures : XSTATE_LEGACY);
+    uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
+    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+}
+
 void arch_xstate_save_standard(void *area)
 {
     uint32_t lo = (uint32_t)xstate_mask, hi = (uint32_t)(xstate_mask >> 32);
