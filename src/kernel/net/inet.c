@@ -146,9 +146,10 @@ int inet_route(const struct inet_sock *is, struct inet_addr *to, struct inet_add
     }
     uint16_t own_port = is->local.port;
     if (inet_is_local(to) && !inet_is_broadcast(to)) {
-        *own = !inet_is_any(&is->local) ? is->local
+        *own = !inet_is_any(&is->local)       ? is->local
                : inet_same_ip(to, &inet_eth0) ? inet_eth0
-               : v4 ? inet_loopback4 : inet_loopback6;
+               : v4                           ? inet_loopback4
+                                              : inet_loopback6;
         own->port = own_port;
         return 0;
     }
@@ -190,8 +191,7 @@ int inet_bind(struct socket *s, const struct sock_addr *addr)
     if (inet_is_v4(&a) && is->opt[OPT_V6ONLY])
         return -EINVAL;
     if (inet_is_multicast(&a) ? s->type == SOCK_STREAM_K
-                              : !inet_is_local(&a) && !host_net_present() &&
-                                    !is->opt[OPT_FREEBIND])
+                              : !inet_is_local(&a) && !host_net_present() && !is->opt[OPT_FREEBIND])
         return -EADDRNOTAVAIL;
     if (a.port && a.port < inet_unprivileged_port_start && !capable(CAP_NET_BIND_SERVICE_K))
         return -EACCES;
@@ -221,7 +221,8 @@ static int inet_create(struct socket *s)
     if (s->type == SOCK_DGRAM_K && (p == 0 || p == IPPROTO_UDP_K))
         return udp_create(s);
     /* No group may use these (net.ipv4.ping_group_range). */
-    if (s->type == SOCK_DGRAM_K && p == (s->family == AF_INET_K ? IPPROTO_ICMP_K : IPPROTO_ICMPV6_K))
+    if (s->type == SOCK_DGRAM_K &&
+        p == (s->family == AF_INET_K ? IPPROTO_ICMP_K : IPPROTO_ICMPV6_K))
         return -EACCES;
     if (s->type == SOCK_RAW_K)
         return p == 0 ? -EPROTONOSUPPORT : -EPERM;

@@ -205,8 +205,8 @@ struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
     if (best && nr_equal > 1 && (READ_ONCE(best->s->flags) & SOCKF_REUSEPORT)) {
         uint32_t pick = spread % nr_equal;
         list_for_each (is, &b->receivers, port_link)
-            if (score(is, to, from) == best_score &&
-                (READ_ONCE(is->s->flags) & SOCKF_REUSEPORT) && pick-- == 0) {
+            if (score(is, to, from) == best_score && (READ_ONCE(is->s->flags) & SOCKF_REUSEPORT) &&
+                pick-- == 0) {
                 best = is;
                 break;
             }

@@ -134,7 +134,7 @@ static int make_pair(int family, int type, int protocol, struct file *files[2])
 
 int64_t sys_socketpair(int family, int type, int protocol, uaddr_t user_fds)
 {
-    struct file *files[2];
+    struct file *files[2] = {NULL, NULL};
     int32_t fds[2];
     int err = check_kind(family, type);
     if (err)

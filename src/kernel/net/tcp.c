@@ -447,8 +447,8 @@ int tcp_get_info(struct socket *s, void *val, uint32_t *len)
 {
     struct tcp_sock *ts = tcp_of(s);
     struct tcp_conn *c = tcp_conn_of(ts);
-    struct tcp_info_k info = {.state = (uint8_t)tcp_state_of(s), .snd_mss = TCP_DEFAULT_MSS,
-                              .rcv_mss = TCP_DEFAULT_MSS};
+    struct tcp_info_k info = {
+        .state = (uint8_t)tcp_state_of(s), .snd_mss = TCP_DEFAULT_MSS, .rcv_mss = TCP_DEFAULT_MSS};
     if (info.state == TCP_LISTEN_K) {
         info.unacked = READ_ONCE(ts->listener->nr_ready);
         info.sacked = ts->listener->backlog;

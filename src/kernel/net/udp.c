@@ -23,8 +23,15 @@
 /* What a datagram counts in the receive buffer beyond its bytes. */
 #define OVERHEAD 512u
 enum { FIONREAD_K = 0x541b, SIOCOUTQ_K = 0x5411 };
-enum { IP_TOS_K = 1, IP_TTL_K = 2, IP_PKTINFO_K = 8, IP_ORIGDSTADDR_K = 20, IPV6_PKTINFO_K = 50,
-       IPV6_HOPLIMIT_K = 52, IPV6_TCLASS_K = 67 };
+enum {
+    IP_TOS_K = 1,
+    IP_TTL_K = 2,
+    IP_PKTINFO_K = 8,
+    IP_ORIGDSTADDR_K = 20,
+    IPV6_PKTINFO_K = 50,
+    IPV6_HOPLIMIT_K = 52,
+    IPV6_TCLASS_K = 67
+};
 
 struct datagram {
     struct list link;
@@ -324,8 +331,12 @@ static int64_t send_inside(struct socket *s, struct sock_msg *m, const struct in
     struct datagram *d = kmalloc(sizeof(*d) + len);
     if (!d)
         return -ENOBUFS;
-    *d = (struct datagram){.from = o->own, .to = *to, .len = len, .ttl = (uint8_t)o->ttl,
-                           .tos = (uint8_t)o->tos, .real_ns = time_real_ns()};
+    *d = (struct datagram){.from = o->own,
+                           .to = *to,
+                           .len = len,
+                           .ttl = (uint8_t)o->ttl,
+                           .tos = (uint8_t)o->tos,
+                           .real_ns = time_real_ns()};
     list_init(&d->link);
     d->from.port = inet_of(s)->local.port;
     if (uio_read(u, d->data, len) != len) {
