@@ -3,7 +3,9 @@
  * Starting the first host process of a process keep; see keep_process.h.
  *
  * The user namespace maps no user at all: the keep needs no identity at the host, and a program
- * that is exec'ed without one has no capabilities in any namespace.
+ * that is exec'ed without one has no capabilities in any namespace. A launcher that is root lends
+ * the keep a user number of its own, because the host's kernel counts and limits the processes of
+ * every user but root.
  */
 #include "keep_process.h"
 
@@ -115,7 +117,7 @@ static int arrange_descriptors(const int fd[FD_END])
     return 0;
 }
 
-static _Noreturn void child(const int fd[FD_END])
+static _Noreturn void child(const int fd[FD_END], uint32_t max_tasks)
 {
     static char *const argv[] = {"cella-runtime", NULL};
     static char *const envp[] = {NULL};
@@ -145,6 +147,9 @@ static _Noreturn void child(const int fd[FD_END])
         address_space.rlim_cur = address_space.rlim_max;
         setrlimit(RLIMIT_AS, &address_space);
     }
+    struct rlimit tasks = {max_tasks, max_tasks};
+    if (setrlimit(RLIMIT_NPROC, &tasks) < 0)
+        child_fail(FD_REPORT, STEP_LIMITS, errno);
     umask(077);
     drop_privileges();
     syscall(SYS_execveat, FD_RUNTIME, "", argv, envp, AT_EMPTY_PATH);
@@ -172,8 +177,25 @@ static bool is_refusal(int error)
            error == EACCES || error == ENOSYS;
 }
 
+#define KEEP_UID_BASE 0x70000000u /* far from all that systems give out; + the launcher's pid */
+
+/* Takes the keep's own user number on, with all capabilities kept, and returns true; or does
+ * nothing. undo: becomes root again. */
+static bool borrow_user(bool undo)
+{
+    uid_t uid = undo ? 0 : KEEP_UID_BASE + (uid_t)getpid();
+    if (!undo && (geteuid() != 0 || prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0))
+        return false;
+    /* The saved numbers stay root's, for the way back; exec gives the keep's up. A container may
+     * map no such number: then its root is not the host's, and limited already. */
+    bool changed = setresgid(uid, uid, (gid_t)-1) == 0 && setresuid(uid, uid, (uid_t)-1) == 0;
+    if (undo || !changed)
+        prctl(PR_SET_SECUREBITS, 0, 0, 0, 0);
+    return changed;
+}
+
 int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_memory_fd,
-                       int window_fd, int null_fd, struct cella_error *err)
+                       int window_fd, int null_fd, uint32_t max_tasks, struct cella_error *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -191,7 +213,8 @@ int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_mem
     };
 
     long pid = -1;
-    int pid_fd = -1;
+    int pid_fd = -1, error = 0;
+    bool borrowed = borrow_user(false);
     for (size_t i = 0; pid < 0 && i < sizeof(namespace_choices) / sizeof(namespace_choices[0]);
          i++) {
         keep->namespaces = namespace_choices[i];
@@ -201,15 +224,18 @@ int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_mem
             syscall(SYS_clone, keep->namespaces | CLONE_PIDFD | SIGCHLD, NULL, &pid_fd, NULL, NULL);
         if (pid == 0) {
             close(ours);
-            child(fd);
+            child(fd, max_tasks);
         }
-        if (pid < 0 && !is_refusal(errno))
+        error = errno;
+        if (pid < 0 && !is_refusal(error))
             break;
     }
+    if (borrowed && !borrow_user(true))
+        return cella_error_set(err, "cannot take root's identity again: %s", strerror(errno));
     if (pid < 0)
         return cella_error_set(
             err, "cannot start the keep's process: %s; raise the limit of processes (ulimit -u)",
-            strerror(errno));
+            strerror(error));
     keep->pid = (pid_t)pid;
     keep->pid_fd = pid_fd;
     keep->report_fd = steal_fd(&ours);

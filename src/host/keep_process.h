@@ -7,6 +7,7 @@
 #define CELLA_HOST_KEEP_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "error.h"
@@ -22,11 +23,12 @@ struct keep_process {
 /* All namespaces that a keep wants. */
 unsigned long keep_process_wanted_namespaces(void);
 
-/* Starts the runtime. runtime_fd: its program file; null_fd: /dev/null. The caller's thread must
+/* Starts the runtime. runtime_fd: its program file; null_fd: /dev/null;
+ * max_tasks: host tasks that it may have. The caller's thread must
  * live as long as the keep, which dies with it. On success the caller owns the descriptors in
  * *keep. */
 int keep_process_start(struct keep_process *keep, int runtime_fd, int kernel_memory_fd,
-                       int window_fd, int null_fd, struct cella_error *err);
+                       int window_fd, int null_fd, uint32_t max_tasks, struct cella_error *err);
 /* After report_fd became readable: 0 when the runtime runs, -1 with the reason. */
 int keep_process_check(struct keep_process *keep, struct cella_error *err);
 /* Kills every process of the keep and waits for the end. */

@@ -190,6 +190,11 @@ static int serve(struct running *run, struct cella_error *err)
             sample_memory(run);
             if (run->over_limit)
                 return 0;
+            if (run->memory.nr_tasks > run->memory.max_tasks)
+                return cella_error_set(err,
+                                       "the keep has %u host tasks against a limit of %u (ulimit "
+                                       "-u, or half of what this machine can have) and was ended",
+                                       run->memory.nr_tasks, run->memory.max_tasks);
             next_memory = now + run->memory.interval_ms;
         }
     }
@@ -290,7 +295,8 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     if (wall_landlock(launch->grants, runtime_fd, err) < 0)
         return -1;
     clock_publish_first(launch->clock, run.window);
-    if (keep_process_start(&run.keep, runtime_fd, kernel_memory_fd, window_fd, null_fd, err) < 0)
+    if (keep_process_start(&run.keep, runtime_fd, kernel_memory_fd, window_fd, null_fd,
+                           memwatch_tasks_allowed(), err) < 0)
         return -1;
     raise_file_limit();
     memwatch_init(&run.memory, kernel_memory_fd, run.keep.pid, launch->boot.memory_limit_bytes);

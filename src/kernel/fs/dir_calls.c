@@ -67,7 +67,8 @@ static void create_end(struct walk *w, struct dentry *d, struct inode *inode)
     walk_end(w);
 }
 
-static int make_node(int dirfd, const char *name, kmode_t mode, uint64_t rdev)
+/* made: what was made, counted; NULL: not wanted. */
+static int make_node(int dirfd, const char *name, kmode_t mode, uint64_t rdev, struct path *made)
 {
     struct walk w;
     struct dentry *d;
@@ -81,6 +82,10 @@ static int make_node(int dirfd, const char *name, kmode_t mode, uint64_t rdev)
     err = dir->ops->create
               ? dir->ops->create(dir, d->name, d->name_len, mode, rdev, vfs_fsuid(), gid, &inode)
               : -EPERM;
+    if (!err && made) {
+        *made = (struct path){w.path.mnt, d};
+        path_get(made);
+    }
     create_end(&w, d, err ? NULL : inode);
     return err;
 }
@@ -105,7 +110,12 @@ static int make_symlink(int dirfd, const char *name, const char *target)
 
 int vfs_mkdir(const char *path, kmode_t mode)
 {
-    return make_node(AT_FDCWD_K, path, S_IFDIR_K | (mode & 07777), 0);
+    return make_node(AT_FDCWD_K, path, S_IFDIR_K | (mode & 07777), 0, NULL);
+}
+
+int vfs_make_socket(const char *path, struct path *made)
+{
+    return make_node(AT_FDCWD_K, path, S_IFSOCK_K | 0777, 0, made);
 }
 
 int vfs_symlink(const char *target, const char *path)
@@ -118,7 +128,7 @@ int64_t sys_mkdirat(int dirfd, uaddr_t name, uint32_t mode)
     struct pathname pn;
     int err = pathname_get(&pn, name, false);
     if (!err)
-        err = make_node(dirfd, pn.s, S_IFDIR_K | (mode & 01777), 0);
+        err = make_node(dirfd, pn.s, S_IFDIR_K | (mode & 01777), 0, NULL);
     pathname_put(&pn);
     return err;
 }
@@ -147,7 +157,7 @@ int64_t sys_mknodat(int dirfd, uaddr_t name, uint32_t mode, uint32_t dev)
         err = -EPERM;
     if (!err)
         err = make_node(dirfd, pn.s, mode & (S_IFMT_K | 07777),
-                        S_ISCHR_K(mode) || S_ISBLK_K(mode) ? dev : 0);
+                        S_ISCHR_K(mode) || S_ISBLK_K(mode) ? dev : 0, NULL);
     pathname_put(&pn);
     return err;
 }

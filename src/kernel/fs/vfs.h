@@ -568,6 +568,8 @@ int64_t vfs_write(struct file *f, struct uio *u, uint64_t *pos);
 int vfs_getattr(const struct path *p, struct kstat *st);
 int vfs_mkdir(const char *path, kmode_t mode); /* kernel-side, for boot */
 int vfs_symlink(const char *target, const char *path);
+/* A node for bind(2), mode 0777 less the umask; counted in *made. -EEXIST... */
+int vfs_make_socket(const char *path, struct path *made);
 /* POSIX locks of current->files on inode go; called at close and exit. */
 void locks_release_posix(struct file *f, struct files *owner);
 void locks_release_file(struct file *f); /* flock and OFD locks at the last close */

@@ -145,12 +145,23 @@ static const struct file_ops socket_file_ops = {
     .release = socket_release,
 };
 
+/* Through /proc/PID/fd. */
+static int socket_open(struct inode *inode, struct file *f)
+{
+    (void)inode;
+    (void)f;
+    return -ENXIO;
+}
+
+static const struct file_ops socket_inode_ops = {.open = socket_open};
+
 struct file *socket_file(struct socket *s, int flags)
 {
     struct inode *inode = anon_inode_new(S_IFSOCK_K | 0777);
     struct file *f = err_ptr(-ENOMEM);
     if (inode) {
         char name[32];
+        inode->fops = &socket_inode_ops;
         k_snprintf(name, sizeof(name), "socket:[%lu]", (unsigned long)inode->ino);
         f = file_new_anon_on(inode, name, &socket_file_ops, s,
                              O_RDWR_K | ((uint32_t)flags & SOCK_NONBLOCK_K),

@@ -128,8 +128,8 @@ struct socket_ops {
     void (*option_changed)(struct socket *s, int name);
     /* The file is closed: ends everything. Honours linger. Called once. */
     void (*release)(struct socket *s);
-    /* The last socket_put: frees what priv still points to; must not sleep. May be NULL. The
-     * socket's own memory is freed by socket.c. */
+    /* The last socket_put: frees what priv still points to. May be NULL. The socket's own memory is
+     * freed by socket.c. */
     void (*destroy)(struct socket *s);
 };
 
@@ -182,7 +182,8 @@ extern const struct socket_family unix_family, inet_family, inet6_family, netlin
 
 /* A socket without a protocol, for families' accept: common fields initialised. NULL: no memory. */
 struct socket *socket_alloc(int family, int type, int protocol);
-/* The memory is kept for the holder until socket_put; socket_put may be called under spinlocks. */
+/* The memory is kept for the holder until socket_put, which may sleep if the family's destroy does.
+ */
 void socket_get(struct socket *s);
 void socket_put(struct socket *s);
 /* The owner's end: ops->release (when ops is set) and socket_put. */

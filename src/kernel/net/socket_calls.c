@@ -19,7 +19,7 @@
 #define OPTION_MAX (256u * 1024) /* SO_PEERGROUPS of a process in all groups that it can be in */
 
 static const struct socket_family *const families[] = {
-    &inet_family, &inet6_family, &netlink_family,
+    &unix_family, &inet_family, &inet6_family, &netlink_family,
     NULL, /* the end */
 };
 

@@ -4,14 +4,17 @@
  * filter lets through, and jumps to it with whatever it likes; it writes the kernel's memory, which
  * is mapped into every process of a keep; it tries the other ways into the host's kernel.
  *
- *     hostile GATE refused NR...             each call, with each set of hostile arguments, must be
- * answered EPERM; prints how many were hostile GATE call NR SET               one call with one set
- * of arguments; prints the answer, if there is one hostile GATE clone FLAGS               clone
- * with these flags hostile GATE mmap FD FLAGS             a mapping of a descriptor hostile GATE
- * write ADDRESS LENGTH      overwrites memory with a pattern hostile GATE unprotect ADDRESS LENGTH
- * makes memory writable through the gate and overwrites it hostile GATE
- * int80|sysenter|vsyscall|farcall FILE   other entries; FILE is what they try to make hostile GATE
- * frame                     rt_sigreturn with a frame of its own
+ * hostile GATE ...
+ *     refused NR...            each call, with each set of hostile arguments, must answer EPERM
+ *     call NR SET              one call with one set of arguments; prints the answer, if any
+ *     clone FLAGS              clone with these flags
+ *     horde FLAGS              clones for as long as it is let, its children too
+ *     mmap FD FLAGS            a mapping of a descriptor
+ *     write ADDRESS LENGTH     overwrites memory with a pattern
+ *     unprotect ADDRESS LENGTH makes memory writable through the gate and overwrites it
+ *     int80|sysenter|vsyscall|farcall FILE
+ *                              other entries; FILE is what they try to make
+ *     frame                    rt_sigreturn with a frame of its own
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -182,6 +185,13 @@ int main(int argc, char **argv)
     } else if (strcmp(mode, "clone") == 0) {
         a[0] = strtoull(one, NULL, 16);
         result = gate(SYS_clone, a);
+    } else if (strcmp(mode, "horde") == 0) {
+        /* Host processes that the kernel knows nothing of, each asleep for good. */
+        uint32_t word = 0;
+        while (gate(SYS_clone, (uint64_t[6]){strtoull(one, NULL, 16)}) >= 0) {
+        }
+        for (;;)
+            gate(SYS_futex, (uint64_t[6]){(uint64_t)&word, 0, 0, 0});
     } else if (strcmp(mode, "mmap") == 0) {
         uint64_t m[6] = {
             0, 4096, PROT_READ | PROT_WRITE, strtoull(two, NULL, 16), strtoull(one, NULL, 0), 0};
