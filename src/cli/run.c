@@ -22,6 +22,7 @@ struct run_options {
     bool trace, stats;
     char **volumes, **env; /* as given, in order */
     unsigned nr_volumes, nr_env;
+    struct net_policy *net;
     char **command; /* program and arguments */
     int nr_command;
 };
@@ -36,6 +37,8 @@ enum {
     OPT_MEMORY,
     OPT_TRACE,
     OPT_STATS,
+    OPT_NET,
+    OPT_ALLOW_HOST,
     OPT_HELP
 };
 
@@ -51,6 +54,9 @@ static const struct option long_options[] = {
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"stats", no_argument, NULL, OPT_STATS},
+    {"net", required_argument, NULL, OPT_NET},
+    {"publish", required_argument, NULL, 'p'},
+    {"allow-host", required_argument, NULL, OPT_ALLOW_HOST},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
 };
@@ -72,6 +78,14 @@ static const char run_usage[] =
     "  --hostname NAME       the keep's host name (default cella)\n"
     "  --cpus N              virtual CPUs, 1 to 64 (default: as many as the caller may use)\n"
     "  --memory SIZE         limit of memory, with suffix K, M, G (default: the host's)\n"
+    "  --net none|out|host   network: none but what -p publishes (default); connections to\n"
+    "                        the outside, not to this host; all that the caller may do\n"
+    "  -p [ADDR:]HOST:KEEP[/udp]\n"
+    "                        the host's port HOST (0: any free one) leads to the keep's port\n"
+    "                        KEEP (default ADDR 127.0.0.1)\n"
+    "  --allow-host PORT[/udp]\n"
+    "                        with --net out: the keep reaches the host's 127.0.0.1:PORT at\n"
+    "                        10.0.2.2:PORT\n"
     "  --trace               prints the system calls of the workload on stderr\n"
     "  --stats               prints at the end what the keep asked of the host\n\n"
     "Exit code: the program's; 128+n when signal n ended it; 125 for an error of Cella's\n"
@@ -224,13 +238,15 @@ static int usage_error(struct cella_error *err, char *const *argv, int c)
 static int parse_options(int argc, char **argv, struct run_options *options,
                          struct cella_error *err)
 {
+    static struct net_policy net; /* lives until the process ends */
     *options = (struct run_options){.volumes = calloc((size_t)argc, sizeof(char *)),
-                                    .env = calloc((size_t)argc, sizeof(char *))};
+                                    .env = calloc((size_t)argc, sizeof(char *)),
+                                    .net = &net};
     if (!options->volumes || !options->env)
         return cella_error_set(err, "out of memory");
     opterr = 0;
     /* '+': options after PROGRAM are the program's. */
-    for (int c; (c = getopt_long(argc, argv, "+:v:e:h", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "+:v:e:p:h", long_options, NULL)) != -1;) {
         switch (c) {
         case OPT_TEE: options->tee = optarg; break;
         case OPT_ROOT: options->root = optarg; break;
@@ -241,6 +257,18 @@ static int parse_options(int argc, char **argv, struct run_options *options,
         case OPT_HOSTNAME: options->hostname = optarg; break;
         case OPT_CPUS: options->cpus = optarg; break;
         case OPT_MEMORY: options->memory = optarg; break;
+        case OPT_NET:
+            if (net_policy_mode(options->net, optarg, err) < 0)
+                return -1;
+            break;
+        case 'p':
+            if (net_policy_publish(options->net, optarg, err) < 0)
+                return -1;
+            break;
+        case OPT_ALLOW_HOST:
+            if (net_policy_allow_host(options->net, optarg, err) < 0)
+                return -1;
+            break;
         case OPT_TRACE: options->trace = true; break;
         case OPT_STATS: options->stats = true; break;
         case 'h':
@@ -409,6 +437,9 @@ static int run(int argc, char **argv, struct cella_error *err)
     boot->nr_args = (unsigned)options.nr_command;
     boot->env = env;
     boot->flags = (options.trace ? CELLA_BOOT_TRACE : 0u) | (options.stats ? CELLA_BOOT_STATS : 0u);
+    if (net_policy_is_open(options.net))
+        boot->flags |= CELLA_BOOT_NET;
+    launch.net = options.net;
     boot->uid = user.uid;
     boot->gid = user.gid;
     boot->groups = user.groups;

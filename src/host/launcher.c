@@ -279,6 +279,8 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     setrlimit(RLIMIT_CORE, &no_core);
     umask(0);
 
+    if (net_policy_open(launch->net, err) < 0)
+        return -1;
     cleanup_close int runtime_fd = keep_runtime_open(err);
     if (runtime_fd < 0)
         return -1;
@@ -292,13 +294,14 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
     if (window_fd < 0)
         return -1;
 
-    if (wall_landlock(launch->grants, runtime_fd, err) < 0)
+    if (wall_landlock(launch->grants, launch->net, runtime_fd, err) < 0)
         return -1;
     clock_publish_first(launch->clock, run.window);
     if (keep_process_start(&run.keep, runtime_fd, kernel_memory_fd, window_fd, null_fd,
                            memwatch_tasks_allowed(), err) < 0)
         return -1;
     raise_file_limit();
+    net_policy_leave_network(launch->net);
     memwatch_init(&run.memory, kernel_memory_fd, run.keep.pid, launch->boot.memory_limit_bytes);
 
     struct server_config config = {
@@ -307,9 +310,10 @@ int launcher_run(const struct launch *launch, struct cella_error *err)
         .nr_cpus = launch->boot.nr_cpus,
         .stream = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .log_fd = STDERR_FILENO,
+        .net = launch->net,
     };
     if (wall_drop_capabilities(err) < 0 || !(run.server = server_create(&config, err)) ||
-        wall_seccomp(run.keep.pid, err) < 0) {
+        wall_seccomp(run.keep.pid, launch->net, err) < 0) {
         keep_process_kill(&run.keep);
         return -1;
     }

@@ -6,11 +6,13 @@
 #include "clock.h"
 #include "error.h"
 #include "grants.h"
+#include "net_policy.h"
 #include "window.h"
 
 struct launch {
     struct boot_options boot;
     struct grant_table *grants;
+    struct net_policy *net;     /* as the options say, not yet opened */
     struct clock_source *clock; /* clock_begin was called */
     const char *notice; /* a line for standard error, without newline, printed before the workload
                            starts; or NULL */

@@ -23,6 +23,7 @@
 
 #include "cleanup.h"
 #include "server_internal.h"
+#include "server_net.h"
 
 _Static_assert((CELLA_HOST_SLOTS & (CELLA_HOST_SLOTS - 1)) == 0, "ring index is a mask");
 
@@ -58,7 +59,7 @@ static void wake_keep(struct server *server)
     }
 }
 
-void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
+static void publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
 {
     struct cella_host_window *window = server->window;
 
@@ -71,6 +72,11 @@ void server_complete(struct server *server, uint32_t slot, int64_t result, uint3
     server->cq_tail++;
     __atomic_store_n(&window->cq.tail, server->cq_tail, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&server->complete_lock);
+}
+
+void server_complete(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
+{
+    publish(server, slot, result, answer_len);
     wake_keep(server);
 }
 
@@ -103,8 +109,14 @@ static enum served serve_cancel(struct server_call *call)
         return SERVED;
     }
     console_cancel(call->server, (uint32_t)call->req.a[0]);
+    server_net_cancel(call->server, (uint32_t)call->req.a[0]);
     call->result = 0;
     return SERVED;
+}
+
+static enum served serve_close(struct server_call *call)
+{
+    return call->req.a[0] & NET_HANDLE_BIT ? server_net_close(call) : server_fs_close(call);
 }
 
 static enum served serve_exit(struct server_call *call)
@@ -124,7 +136,7 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_NOP] = serve_nop,
     [CELLA_HOST_ROOT] = server_fs_root,
     [CELLA_HOST_LOOKUP] = server_fs_lookup,
-    [CELLA_HOST_CLOSE] = server_fs_close,
+    [CELLA_HOST_CLOSE] = serve_close,
     [CELLA_HOST_STAT] = server_fs_stat,
     [CELLA_HOST_READ] = server_fs_read,
     [CELLA_HOST_WRITE] = server_fs_write,
@@ -143,6 +155,13 @@ static serve_fn *const operations[CELLA_HOST_NR_OPS] = {
     [CELLA_HOST_CONSOLE_WRITE] = console_write,
     [CELLA_HOST_CANCEL] = serve_cancel,
     [CELLA_HOST_EXIT] = serve_exit,
+    [CELLA_HOST_SOCKET] = server_net_socket,
+    [CELLA_HOST_BIND] = server_net_call,
+    [CELLA_HOST_CONNECT] = server_net_call,
+    [CELLA_HOST_SEND] = server_net_call,
+    [CELLA_HOST_RECV] = server_net_call,
+    [CELLA_HOST_NET_WAIT] = server_net_wait,
+    [CELLA_HOST_SOCKCTL] = server_net_call,
 };
 
 /* ---- the submission ring ---- */
@@ -230,6 +249,8 @@ static void ring_wait(struct server *server)
                     return;
                 __builtin_ia32_pause();
             }
+            /* Whoever else wants this processor may be who we wait for. */
+            sched_yield();
         } while (now_ns() < until);
     }
     uint32_t doorbell = __atomic_load_n(&window->sq_doorbell, __ATOMIC_ACQUIRE);
@@ -243,11 +264,15 @@ static void ring_wait(struct server *server)
 static void *worker_thread(void *arg)
 {
     struct server *server = arg;
+    bool wake_due = false;
 
     pthread_mutex_lock(&server->lead);
     while (!worker_is_done(server)) {
         int slot = ring_take(server);
         if (slot < 0) {
+            if (wake_due)
+                wake_keep(server);
+            wake_due = false;
             if (!worker_is_done(server))
                 ring_wait(server);
             continue;
@@ -260,12 +285,19 @@ static void *worker_thread(void *arg)
         serve_fn *serve = operations[call.req.op];
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
+            if (wake_due)
+                wake_keep(server);
+            wake_due = false;
             pthread_mutex_unlock(&server->lead);
             call.may_block = true;
             served = serve(&call);
             if (served == SERVED)
                 call_finish(&call);
             pthread_mutex_lock(&server->lead);
+        } else if (served == SERVED && call.req.op == CELLA_HOST_SEND) {
+            /* Nobody waits for this one alone: one wake-up for all in the ring. */
+            publish(server, call.slot, call.result, call.answer_len);
+            wake_due = true;
         } else if (served == SERVED) {
             call_finish(&call);
         }
@@ -291,9 +323,11 @@ struct server *server_create(const struct server_config *config, struct cella_er
     server->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 30000 : 0;
     pthread_mutex_init(&server->lead, NULL);
     pthread_mutex_init(&server->complete_lock, NULL);
+    pthread_mutex_init(&server->start_lock, NULL);
     handles_init(&server->handles);
     server->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->event_fd < 0 || console_init(&server->console, config) < 0) {
+    if (server->event_fd < 0 || console_init(&server->console, config) < 0 ||
+        server_net_create(server, config->net) < 0) {
         cella_error_set(
             err, "cannot make an event descriptor: %s; raise the limit of open files (ulimit -n)",
             strerror(errno));
@@ -304,10 +338,13 @@ struct server *server_create(const struct server_config *config, struct cella_er
     /* Held until server_start: the workers stand still at it. */
     pthread_mutex_lock(&server->lead);
     pthread_mutex_lock(&server->console.lock);
+    pthread_mutex_lock(&server->start_lock);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 256 << 10);
     int failed = pthread_create(&server->console.thread, &attr, console_thread, server);
+    if (!failed && server->net)
+        failed = pthread_create(&server->net->thread, &attr, net_thread, server);
     for (unsigned i = 0; !failed && i < SERVER_WORKERS; i++) {
         failed = pthread_create(&server->worker[i], &attr, worker_thread, server);
         if (!failed)
@@ -326,6 +363,7 @@ struct server *server_create(const struct server_config *config, struct cella_er
 
 void server_start(struct server *server)
 {
+    pthread_mutex_unlock(&server->start_lock);
     pthread_mutex_unlock(&server->console.lock);
     pthread_mutex_unlock(&server->lead);
 }
@@ -355,6 +393,7 @@ void server_stop(struct server *server)
     futex(&server->window->sq_doorbell, FUTEX_WAKE, INT32_MAX);
     for (unsigned i = 0; i < server->nr_workers; i++)
         pthread_join(server->worker[i], NULL);
+    server_net_stop(server);
     console_stop(&server->console, 1000);
     pthread_join(server->console.thread, NULL);
 }
@@ -362,9 +401,11 @@ void server_stop(struct server *server)
 void server_free(struct server *server)
 {
     handles_free(&server->handles);
+    server_net_free(server);
     console_free(&server->console);
     close(server->event_fd);
     pthread_mutex_destroy(&server->lead);
     pthread_mutex_destroy(&server->complete_lock);
+    pthread_mutex_destroy(&server->start_lock);
     free(server);
 }

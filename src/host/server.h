@@ -17,6 +17,7 @@
 #include "cella/host_abi.h"
 #include "error.h"
 #include "grants.h"
+#include "net_policy.h"
 
 struct server;
 
@@ -27,6 +28,7 @@ struct server_config {
     unsigned nr_cpus;                 /* of the keep */
     int stream[3];                    /* the keep's standard input, output, error */
     int log_fd;                       /* the launcher's log and --stats */
+    struct net_policy *net;           /* opened; outlives the server; NULL: no network */
 };
 
 /* A server with its threads, which wait for server_start. NULL with *err filled when memory or

@@ -19,7 +19,8 @@
  * in the low 20 bits, generation above, so that a number of a closed handle is refused for long.
  */
 #define HANDLE_INDEX_BITS 20
-#define HANDLE_GENERATIONS 2048u /* numbers stay below 2^31 */
+#define HANDLE_GENERATIONS                                                                         \
+    1024u /* numbers stay below 2^30: the others are sockets (server_net.h) */
 
 struct handle {
     pthread_mutex_t lock; /* guards read_fd, write_fd, and the position of a directory */
@@ -103,6 +104,9 @@ struct server {
     /* A slot that the host owns. A keep that submits it again meanwhile is not listened to. */
     atomic_uchar in_flight[CELLA_HOST_SLOTS];
 
+    struct net *net;            /* NULL: the keep has no network */
+    pthread_mutex_t start_lock; /* held until server_start: the network thread stands still at it */
+
     int event_fd;
     atomic_bool stopping, broken, exiting;
     atomic_int exit_status;
@@ -141,6 +145,17 @@ void console_cancel(struct server *server, uint32_t slot);
 /* Waits until queued output is written or the time is over, then makes the thread end. */
 void console_stop(struct console *console, unsigned timeout_ms);
 void console_free(struct console *console);
+
+/* server_net.c */
+int server_net_create(struct server *server, struct net_policy *policy);
+void server_net_stop(struct server *server);
+void server_net_free(struct server *server);
+/* Ends a NET_WAIT of this slot with -EINTR. */
+void server_net_cancel(struct server *server, uint32_t slot);
+enum served server_net_socket(struct server_call *call);
+enum served server_net_call(struct server_call *call); /* BIND, CONNECT, SEND, RECV, SOCKCTL */
+enum served server_net_wait(struct server_call *call);
+enum served server_net_close(struct server_call *call);
 
 /* Serves one operation on files; call->result is set where SERVED. */
 enum served server_fs_root(struct server_call *call);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "cleanup.h"
@@ -32,6 +33,8 @@
 #define FS_MAKE_SYM (1ull << 12)
 #define FS_REFER (1ull << 13)
 #define FS_TRUNCATE (1ull << 14)
+#define NET_BIND_TCP (1ull << 0)
+#define NET_CONNECT_TCP (1ull << 1)
 #define FS_FILE_RIGHTS (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
 #define FS_CHANGE                                                                                  \
     (FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK |   \
@@ -54,7 +57,8 @@ static int allow(int ruleset_fd, int fd, uint64_t rights)
     return (int)syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
-int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella_error *err)
+int wall_landlock(const struct grant_table *grants, const struct net_policy *net, int runtime_fd,
+                  struct cella_error *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return cella_error_set(err, "the host refuses no_new_privs: %s", strerror(errno));
@@ -63,8 +67,10 @@ int wall_landlock(const struct grant_table *grants, int runtime_fd, struct cella
         return 0;
     /* All rights that this ABI knows: 13 in the first, then refer, truncate, device ioctl. */
     unsigned nr_fs = abi < 2 ? 13 : abi < 3 ? 14 : abi < 5 ? 15 : 16;
-    struct ruleset ruleset = {
-        .fs = (1ull << nr_fs) - 1, .net = 3, .scoped = 1 /* abstract sockets */};
+    struct ruleset ruleset = {.fs = (1ull << nr_fs) - 1,
+                              .net = (net->mode == NET_HOST ? 0 : NET_BIND_TCP) |
+                                     (net->mode == NET_NONE ? NET_CONNECT_TCP : 0),
+                              .scoped = 1 /* abstract sockets */};
     size_t size = abi < 4 ? 8 : abi < 6 ? 16 : 24;
     cleanup_close int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
     if (fd < 0)
@@ -170,6 +176,14 @@ static const int allowed_calls[] = {
     SYS_set_robust_list,
 };
 
+/* Sockets: with published ports; with --net out as well; with --net host as well. */
+static const int published_calls[] = {
+    SYS_epoll_wait, SYS_epoll_ctl,  SYS_accept4,    SYS_listen,      SYS_shutdown,    SYS_recvfrom,
+    SYS_sendto,     SYS_setsockopt, SYS_getsockopt, SYS_getsockname, SYS_getpeername,
+};
+static const int out_calls[] = {SYS_connect};
+static const int host_calls[] = {SYS_bind};
+
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define LOAD_ARG(n)                                                                                \
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
@@ -179,10 +193,21 @@ static const int allowed_calls[] = {
 #define IF_BIT_CLEAR(bits) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 1, 0)
 #define REFUSED (SECCOMP_RET_ERRNO | EPERM)
 
-int wall_seccomp(pid_t keep, struct cella_error *err)
+int wall_seccomp(pid_t keep, const struct net_policy *net, struct cella_error *err)
 {
-    enum { NR_CALLS = sizeof(allowed_calls) / sizeof(allowed_calls[0]) };
-    struct sock_filter filter[2 * NR_CALLS + 32];
+#define COUNT(calls) (sizeof(calls) / sizeof((calls)[0]))
+    struct {
+        const int *call;
+        size_t count;
+    } sets[] = {
+        {allowed_calls, COUNT(allowed_calls)},
+        {published_calls, net_policy_is_open(net) ? COUNT(published_calls) : 0},
+        {out_calls, net->mode != NET_NONE ? COUNT(out_calls) : 0},
+        {host_calls, net->mode == NET_HOST ? COUNT(host_calls) : 0},
+    };
+    struct sock_filter filter[2 * (COUNT(allowed_calls) + COUNT(published_calls) +
+                                   COUNT(out_calls) + COUNT(host_calls)) +
+                              64];
     unsigned n = 0;
 #define EMIT(...) filter[n++] = (struct sock_filter)__VA_ARGS__
 
@@ -190,9 +215,28 @@ int wall_seccomp(pid_t keep, struct cella_error *err)
     EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
     EMIT(RETURN(SECCOMP_RET_KILL_PROCESS));
     EMIT(LOAD(nr));
-    for (unsigned i = 0; i < NR_CALLS; i++) {
-        EMIT(IF_EQUAL(allowed_calls[i]));
-        EMIT(RETURN(SECCOMP_RET_ALLOW));
+    for (size_t set = 0; set < COUNT(sets); set++)
+        for (size_t i = 0; i < sets[set].count; i++) {
+            EMIT(IF_EQUAL(sets[set].call[i]));
+            EMIT(RETURN(SECCOMP_RET_ALLOW));
+        }
+    if (net->mode != NET_NONE) {
+        /* socket(): TCP and UDP, nothing else. */
+        static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+        EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 13));
+        EMIT(LOAD_ARG(2));
+        EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
+        EMIT(RETURN(REFUSED));
+        EMIT(LOAD_ARG(0));
+        EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
+        EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
+        EMIT(RETURN(REFUSED));
+        EMIT(LOAD_ARG(1));
+        for (size_t i = 0; i < COUNT(types); i++) {
+            EMIT(IF_EQUAL(types[i] | SOCK_NONBLOCK | SOCK_CLOEXEC));
+            EMIT(RETURN(SECCOMP_RET_ALLOW));
+        }
+        EMIT(RETURN(REFUSED));
     }
     /* New memory is data, never code. mmap and mprotect have the protection in the same place. */
     EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0));
@@ -216,6 +260,7 @@ int wall_seccomp(pid_t keep, struct cella_error *err)
     EMIT(RETURN(SECCOMP_RET_ALLOW));
     EMIT(RETURN(REFUSED));
 #undef EMIT
+#undef COUNT
 
     struct sock_fprog program = {.len = (unsigned short)n, .filter = filter};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)

@@ -39,7 +39,7 @@ struct chunk { /* bytes to send; of a datagram the address stands before them */
     struct list link;
     uint32_t len, bytes; /* whole; without the address */
     bool has_addr;
-    uint8_t data[];
+    uint8_t data[] __attribute__((aligned(8))); /* behind all padding */
 };
 
 struct host_sock {
