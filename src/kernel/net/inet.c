@@ -198,8 +198,6 @@ int inet_bind(struct socket *s, const struct sock_addr *addr)
     mutex_lock(&s->lock);
     r = is->bound || is->connected ? -EINVAL
                                    : inet_port_bind(table_of(s), is, &a, s->type == SOCK_DGRAM_K);
-    if (r == 0)
-        is->autobound = false;
     mutex_unlock(&s->lock);
     return r;
 }

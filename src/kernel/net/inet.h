@@ -93,7 +93,7 @@ struct inet_sock {
     struct list port_link; /* in a bucket of the protocol's table, under its lock */
     kuid_t uid;            /* who bound it */
     bool bound;            /* it is in the table */
-    bool autobound;        /* ... with a port that nobody asked for */
+    bool autobound;        /* ... with a port of the kernel's choice */
     bool wild;             /* ... and with the wildcard for address */
     bool receiver;         /* what comes for the port may be its: UDP; listeners of TCP */
     bool connected;        /* UDP: peer counts */
@@ -202,7 +202,7 @@ enum {
 #define LOOPBACK_IFINDEX 1
 /* The i-th interface, from 0; NULL: there are no more. */
 const struct net_device *net_device(unsigned i);
-int64_t net_device_ioctl(struct socket *s, unsigned cmd, uint64_t arg);
+int64_t net_device_ioctl(unsigned cmd, uint64_t arg);
 
 /* ---- net/tcp.c, net/udp.c ---- */
 

@@ -116,11 +116,10 @@ static int64_t get_conf(uint64_t arg)
     return put_user(conf, arg);
 }
 
-int64_t net_device_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
+int64_t net_device_ioctl(unsigned cmd, uint64_t arg)
 {
     struct ifreq_k r;
     uint8_t mask[4];
-    (void)s;
     if (cmd < SIOCGIFNAME_K || cmd > SIOCGIFTXQLEN_K)
         return -ENOIOCTLCMD_K;
     if (cmd == SIOCGIFCONF_K)

@@ -493,7 +493,6 @@ static const struct socket_ops netlink_ops = {
     .recvmsg = netlink_recvmsg,
     .poll = netlink_poll,
     .setsockopt = netlink_setsockopt,
-    .ioctl = net_device_ioctl,
     .release = netlink_release,
     .destroy = netlink_destroy,
 };

@@ -478,8 +478,6 @@ static int64_t udp_recvmsg(struct socket *s, struct sock_msg *m)
     uint64_t timeout = READ_ONCE(s->rcvtimeo_ns);
     ktime_t deadline = KTIME_NEVER;
     int64_t r = 0;
-    if (m->flags & MSG_OOB_K)
-        return -EOPNOTSUPP;
     if (m->flags & MSG_ERRQUEUE_K)
         return -EAGAIN;
     if (timeout)
@@ -563,7 +561,7 @@ static int64_t udp_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
         spin_unlock(&us->queue_lock);
         return put_user(n, arg);
     }
-    return cmd == SIOCOUTQ_K ? put_user(n, arg) : net_device_ioctl(s, cmd, arg);
+    return cmd == SIOCOUTQ_K ? put_user(n, arg) : -ENOIOCTLCMD_K;
 }
 
 static void udp_release(struct socket *s)
