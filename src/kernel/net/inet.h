@@ -30,7 +30,8 @@ enum {
     IPPROTO_TCP_K = 6,
     IPPROTO_UDP_K = 17,
     IPPROTO_IPV6_K = 41,
-    IPPROTO_ICMPV6_K = 58
+    IPPROTO_ICMPV6_K = 58,
+    IPPROTO_UDPLITE_K = 136 /* inside, as UDP with ports of its own */
 };
 
 /* An address of either family: IPv4 as ::ffff:a.b.c.d, and 0.0.0.0 as ::ffff:0.0.0.0. */
@@ -157,7 +158,8 @@ struct inet_table {
     struct inet_bucket bucket[INET_BUCKETS];
     uint32_t next_ephemeral; /* where the search begins; atomic */
 };
-extern struct inet_table tcp_table, udp_table;
+extern struct inet_table tcp_table, udp_table, udplite_table;
+struct inet_table *inet_table_of(const struct socket *s);
 extern int inet_unprivileged_port_start;
 
 /* Takes addr (port 0: a free one) for is; is->local is set. 0, -EADDRINUSE. */

@@ -13,7 +13,7 @@
 #include "net/inet.h"
 #include "proc/task.h"
 
-struct inet_table tcp_table, udp_table;
+struct inet_table tcp_table, udp_table, udplite_table;
 int inet_unprivileged_port_start = 1024;
 
 #define NR_EPHEMERAL (EPHEMERAL_LAST - EPHEMERAL_FIRST + 1)
