@@ -102,10 +102,10 @@ KTEST(inet_ports_best_fit_receives)
     KCHECK_EQ(take(any4, &inet_any4, 502), 0);
     KCHECK(owner(&inet_loopback4, 502, 9) == any4->s);
     KCHECK(owner(&inet_loopback6, 502, 9) == any6->s);
+    KCHECK_EQ(take(peer, &inet_any4, 502), 0);
     KCHECK_EQ(take(lo, &inet_loopback4, 502), 0);
     KCHECK(owner(&inet_loopback4, 502, 9) == lo->s);
-    KCHECK(owner(&inet_eth0, 502, 9) == any4->s);
-    KCHECK_EQ(take(peer, &inet_any4, 502), 0);
+    KCHECK(owner(&inet_eth0, 502, 9) == peer->s); /* of equals the one bound last */
     struct inet_addr far = at(&inet_loopback4, 9);
     inet_port_connect(&table, peer, &inet_loopback4, &far);
     KCHECK(owner(&inet_loopback4, 502, 9) == peer->s);
