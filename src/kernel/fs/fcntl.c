@@ -2,11 +2,13 @@
 /* fcntl, and the requests of ioctl that every descriptor knows. */
 #include "base/errno.h"
 #include "base/usercopy.h"
+#include "fs/fasync.h"
 #include "fs/files.h"
 #include "fs/inode.h"
 #include "fs/locks.h"
 #include "fs/memfd.h"
 #include "fs/pipe.h"
+#include "net/socket.h"
 
 enum {
     F_DUPFD_K = 0,
@@ -24,7 +26,6 @@ enum {
     F_GETLEASE_K = 1025,
     F_DUPFD_CLOEXEC_K = 1030
 };
-enum { F_OWNER_TID_K = 0, F_OWNER_PID_K = 1, F_OWNER_PGRP_K = 2 };
 enum { F_UNLCK_K = 2, FD_CLOEXEC_K = 1 };
 
 enum {
@@ -34,10 +35,14 @@ enum {
     FIONCLEX_K = 0x5450,
     FIOCLEX_K = 0x5451,
     FIOASYNC_K = 0x5452,
-    FIOQSIZE_K = 0x5460
+    FIOQSIZE_K = 0x5460,
+    FIOSETOWN_K = 0x8901,
+    SIOCSPGRP_K = 0x8902,
+    FIOGETOWN_K = 0x8903,
+    SIOCGPGRP_K = 0x8904
 };
 
-#define SETFL_MASK (O_APPEND_K | O_NONBLOCK_K | O_ASYNC_K | O_DIRECT_K | O_NOATIME_K)
+#define SETFL_MASK (O_APPEND_K | O_NONBLOCK_K | O_DIRECT_K | O_NOATIME_K)
 
 /* struct f_owner_ex */
 struct k_owner {
@@ -54,29 +59,28 @@ static void change_flags(struct file *f, uint32_t mask, uint32_t value)
         ;
 }
 
-static int set_flags(struct file *f, uint32_t flags)
+static int set_flags(int fd, struct file *f, uint32_t flags)
 {
     if ((flags & O_NOATIME_K) && !(f->flags & O_NOATIME_K) && !inode_owner_or_capable(f->inode))
         return -EPERM;
+    if ((flags ^ READ_ONCE(f->flags)) & O_ASYNC_K) {
+        int err = fasync_set(f, fd, (flags & O_ASYNC_K) != 0);
+        if (err)
+            return err;
+    }
     change_flags(f, SETFL_MASK, flags);
     return 0;
 }
 
-/* ---- who is told of input: stored, for F_GETOWN ---- */
+/* ---- who is told of input ---- */
 
 /* A process by number (> 0), or a process group (< 0), as F_SETOWN names them. */
 static int set_owner(struct file *f, int64_t who)
 {
     if (who < -(int64_t)INT32_MAX || who > INT32_MAX)
         return -EINVAL;
-    if (who > 0) {
-        struct process *p = process_find((kpid_t)who);
-        if (!p)
-            return -ESRCH;
-        process_put(p);
-    }
-    f->owner_pid = (int)who;
-    return 0;
+    return who < 0 ? fasync_set_owner(f, F_OWNER_PGRP_K, (kpid_t)-who)
+                   : fasync_set_owner(f, F_OWNER_PID_K, (kpid_t)who);
 }
 
 static int64_t owner_ex(struct file *f, int cmd, uaddr_t arg)
@@ -84,20 +88,15 @@ static int64_t owner_ex(struct file *f, int cmd, uaddr_t arg)
     struct k_owner o;
     if (cmd == F_GETOWN_EX_K) {
         int who = f->owner_pid;
-        o.type = who < 0 ? F_OWNER_PGRP_K : F_OWNER_PID_K;
+        o.type = who < 0 ? F_OWNER_PGRP_K : f->owner_tid ? F_OWNER_TID_K : F_OWNER_PID_K;
         o.pid = who < 0 ? -who : who;
         return copy_to_user(arg, &o, sizeof(o));
     }
     if (copy_from_user(&o, arg, sizeof(o)) != 0)
         return -EFAULT;
-    if (o.pid < 0)
+    if (o.pid < 0 || o.type < F_OWNER_TID_K || o.type > F_OWNER_PGRP_K)
         return -EINVAL;
-    switch (o.type) {
-    case F_OWNER_TID_K:
-    case F_OWNER_PID_K: return set_owner(f, o.pid);
-    case F_OWNER_PGRP_K: return set_owner(f, -(int64_t)o.pid);
-    default: return -EINVAL;
-    }
+    return fasync_set_owner(f, o.type, o.pid);
 }
 
 static int64_t owner_uids(uaddr_t arg)
@@ -133,10 +132,10 @@ static int64_t fcntl_any(int fd, struct file *f, int cmd, uint64_t arg)
     }
 }
 
-static int64_t fcntl_open(struct file *f, int cmd, uint64_t arg)
+static int64_t fcntl_open(int fd, struct file *f, int cmd, uint64_t arg)
 {
     switch (cmd) {
-    case F_SETFL_K: return set_flags(f, (uint32_t)arg);
+    case F_SETFL_K: return set_flags(fd, f, (uint32_t)arg);
     case F_GETLK_K:
     case F_SETLK_K:
     case F_SETLKW_K:
@@ -171,20 +170,33 @@ int64_t sys_fcntl(int fd, int cmd, uint64_t arg)
         return -EBADF;
     int64_t ret = fcntl_any(fd, f, cmd, arg);
     if (ret == -ENOSYS)
-        ret = f->mode & FMODE_PATH ? -EBADF : fcntl_open(f, cmd, arg);
+        ret = f->mode & FMODE_PATH ? -EBADF : fcntl_open(fd, f, cmd, arg);
     fd_unborrow(f, counted);
     return ret;
 }
 
 /* ---- ioctl ---- */
 
-static int64_t ioctl_flag(struct file *f, uint32_t flag, uaddr_t arg)
+static int64_t ioctl_flag(int fd, struct file *f, uint32_t flag, uaddr_t arg)
 {
     int32_t on;
     if (get_user(on, arg) != 0)
         return -EFAULT;
+    if (flag == O_ASYNC_K)
+        return fasync_set(f, fd, on != 0);
     change_flags(f, flag, on ? flag : 0);
     return 0;
+}
+
+/* F_SETOWN and F_GETOWN as sockets have it besides. */
+static int64_t ioctl_owner(struct file *f, bool set, uaddr_t arg)
+{
+    int32_t who = READ_ONCE(f->owner_pid);
+    if (!file_socket(f))
+        return -ENOTTY;
+    if (!set)
+        return put_user(who, arg);
+    return get_user(who, arg) != 0 ? -EFAULT : set_owner(f, who);
 }
 
 /* Requests about regular files and directories. -ENOTTY: another one. */
@@ -215,8 +227,12 @@ int64_t sys_ioctl(int fd, uint32_t cmd, uint64_t arg)
         fd_set_cloexec(fd, cmd == FIOCLEX_K);
         ret = 0;
         break;
-    case FIONBIO_K: ret = ioctl_flag(f, O_NONBLOCK_K, arg); break;
-    case FIOASYNC_K: ret = ioctl_flag(f, O_ASYNC_K, arg); break;
+    case FIONBIO_K: ret = ioctl_flag(fd, f, O_NONBLOCK_K, arg); break;
+    case FIOASYNC_K: ret = ioctl_flag(fd, f, O_ASYNC_K, arg); break;
+    case FIOSETOWN_K:
+    case SIOCSPGRP_K: ret = ioctl_owner(f, true, arg); break;
+    case FIOGETOWN_K:
+    case SIOCGPGRP_K: ret = ioctl_owner(f, false, arg); break;
     case FIOQSIZE_K:
         ret = plain ? put_user((int64_t)READ_ONCE(f->inode->size), arg) : -ENOTTY;
         break;

@@ -14,6 +14,7 @@
 #include "base/string.h"
 #include "fs/dcache.h"
 #include "fs/devices.h"
+#include "fs/fasync.h"
 #include "fs/files.h"
 #include "fs/namei.h"
 
@@ -63,6 +64,7 @@ static struct file *file_alloc(void)
     f->pos = 0;
     f->priv = NULL;
     f->owner_pid = f->owner_sig = 0;
+    f->async = NULL;
     f->f_version = 0;
     mutex_init(&f->pos_lock);
     list_init(&f->epoll_items);
@@ -80,6 +82,8 @@ static void file_release(struct file *f)
     struct inode *inode = f->inode;
     if (unlikely(!list_empty(&f->epoll_items)))
         epoll_release_file(f);
+    if (unlikely(f->async != NULL))
+        fasync_release(f);
     if (unlikely(inode->locks != NULL))
         locks_release_file(f);
     if (f->ops->release)

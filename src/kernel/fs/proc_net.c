@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/net: the sockets of AF_INET and AF_INET6, and the interfaces. proc(5). */
+/* /proc/net: sockets and interfaces. proc(5). */
 #include "base/string.h"
 #include "fs/procfs.h"
 #include "net/inet.h"
+#include "net/unix.h"
 
 /* ---- tcp, tcp6, udp, udp6 ---- */
 
@@ -141,5 +142,6 @@ const struct pseudo_dir proc_net_dir = {.entries = (const struct pseudo_entry[])
                                             FILE_RO("tcp6", sockets_show, SHOW_TCP6),
                                             FILE_RO("udp", sockets_show, SHOW_UDP),
                                             FILE_RO("udp6", sockets_show, SHOW_UDP6),
+                                            FILE_RO("unix", unix_show, 0),
                                             {},
                                         }};

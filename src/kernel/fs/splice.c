@@ -12,6 +12,7 @@
 #include "base/usercopy.h"
 #include "fs/anon_file.h"
 #include "fs/pipe.h"
+#include "net/socket.h"
 #include "proc/task.h"
 
 enum {
@@ -67,6 +68,8 @@ static int64_t move_at(struct file *f, void *addr, uint32_t len, uint64_t *off, 
 {
     struct uio u;
     uio_init_kernel(&u, addr, len);
+    if (!write && file_socket(f))
+        return socket_read_now(f, &u);
     if (off || (f->mode & FMODE_STREAM)) {
         uint64_t none = 0;
         return write ? vfs_write(f, &u, off ? off : &none) : vfs_read(f, &u, off ? off : &none);
@@ -100,7 +103,7 @@ static int64_t pipe_to_file(struct pipe *in, struct file *out, uint64_t *off, ui
     return done ? done : r;
 }
 
-static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, uint64_t len,
+static int64_t read_to_pipe(struct file *in, uint64_t *off, struct pipe *out, uint64_t len,
                             bool nonblock)
 {
     int locked = pipe_lock_writable(out, 1, false, nonblock);
@@ -121,6 +124,20 @@ static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, ui
     }
     pipe_unlock_produced(out, done, false, locked);
     return done ? done : r;
+}
+
+static int64_t file_to_pipe(struct file *in, uint64_t *off, struct pipe *out, uint64_t len,
+                            bool nonblock)
+{
+    for (;;) {
+        int64_t r = read_to_pipe(in, off, out, len, nonblock);
+        if (r != -EAGAIN || nonblock || !file_socket(in) || file_nonblocking(in))
+            return r;
+        /* The pipe is not locked while a socket is waited for. */
+        r = socket_wait_readable(in);
+        if (r)
+            return r;
+    }
 }
 
 /* ---- splice ---- */

@@ -128,6 +128,7 @@ struct mount;
 struct super_block;
 struct vma;
 struct poll_table;
+struct fasync;
 
 /* ---- inodes ---- */
 
@@ -458,7 +459,10 @@ struct file {
     void *priv;
     struct list
         epoll_items; /* fs/epoll.c: the epoll items that watch this file, under epoll_link_lock */
-    int owner_pid, owner_sig; /* F_SETOWN, F_SETSIG */
+    int owner_pid, owner_sig; /* F_SETOWN, F_SETSIG: fs/fasync.c */
+    kuid_t owner_uid, owner_euid;
+    bool owner_tid;        /* owner_pid is a thread's */
+    struct fasync *async; /* O_ASYNC */
     uint64_t f_version;
 };
 

@@ -96,17 +96,35 @@ int socket_broken_pipe(uint32_t msg_flags)
 
 /* ---- the socket as a file ---- */
 
-static int64_t socket_read(struct file *f, struct uio *u, uint64_t *pos)
+static int64_t read_socket(struct socket *s, struct uio *u, uint32_t flags)
 {
-    (void)pos;
-    struct socket *s = f->priv;
     uint32_t unused = 0;
     struct cmsg_out none = {.out_flags = &unused};
-    struct sock_msg m = {
-        .data = u, .control_out = &none, .flags = file_nonblocking(f) ? MSG_DONTWAIT_K : 0};
+    struct sock_msg m = {.data = u, .control_out = &none, .flags = flags};
     if (!u->remaining)
         return 0;
     return s->ops->recvmsg ? s->ops->recvmsg(s, &m) : -EOPNOTSUPP;
+}
+
+static int64_t socket_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+    (void)pos;
+    return read_socket(f->priv, u, file_nonblocking(f) ? MSG_DONTWAIT_K : 0);
+}
+
+int64_t socket_read_now(struct file *f, struct uio *u)
+{
+    return read_socket(f->priv, u, MSG_DONTWAIT_K);
+}
+
+int socket_wait_readable(struct file *f)
+{
+    struct socket *s = f->priv;
+    ktime_t deadline = socket_deadline(s->rcvtimeo_ns);
+    int r;
+    SOCKET_WAIT(s, file_poll(f, NULL) & (POLLIN_K | POLLERR_K | POLLHUP_K), s->rcvtimeo_ns,
+                deadline, r);
+    return r;
 }
 
 static int64_t socket_write(struct file *f, struct uio *u, uint64_t *pos)

@@ -117,6 +117,7 @@ struct socket_ops {
     int64_t (*sendmsg)(struct socket *s, struct sock_msg *m);
     int64_t (*recvmsg)(struct socket *s, struct sock_msg *m);
     int (*shutdown)(struct socket *s, int how);
+    /* Does not sleep. */
     uint32_t (*poll)(struct socket *s, struct file *f, struct poll_table *pt);
     /* Levels other than SOL_SOCKET, and what socket.c does not know of it. val: kernel copy, len in
      * bytes. get: *len in: room, out: length. -ENOPROTOOPT: unknown. */
@@ -192,6 +193,10 @@ void socket_free(struct socket *s);
 struct file *socket_file(struct socket *s, int flags);
 /* The socket of an open file, or NULL: not one. */
 struct socket *file_socket(struct file *f);
+/* For splice: reads what is there, else -EAGAIN; and waits until poll says there is something (0,
+ * or as socket_wait). */
+int64_t socket_read_now(struct file *f, struct uio *u);
+int socket_wait_readable(struct file *f);
 /* Takes SO_ERROR: 0 or negative errno. */
 int socket_take_error(struct socket *s);
 void socket_set_error(struct socket *s, int err); /* err > 0; wakes with POLLERR */

@@ -143,8 +143,9 @@ struct unix_addr *unix_addr_get(struct unix_sock *u);                 /* counted
 void unix_addr_put(struct unix_addr *a);                              /* may be NULL; may sleep */
 void unix_addr_out(const struct unix_addr *a, struct sock_addr *out); /* a NULL: unnamed */
 /* Text of /proc/net/unix. */
+struct pseudo_node;
 struct text;
-int unix_show(struct text *t);
+int unix_show(const struct pseudo_node *n, struct text *t);
 
 /* ---- unix_stream.c, unix_packet.c ---- */
 

@@ -266,9 +266,10 @@ static void show_one(struct unix_sock *u, struct text *t)
     text_putc(t, '\n');
 }
 
-int unix_show(struct text *t)
+int unix_show(const struct pseudo_node *n, struct text *t)
 {
     struct unix_sock *u;
+    (void)n;
     text_puts(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
     spin_lock(&table_lock);
     list_for_each (u, &all_sockets, all_link)

@@ -12,6 +12,7 @@
 #include "fs/vfs.h"
 #include "ktest.h"
 #include "mm/mm.h"
+#include "net/socket.h"
 #include "proc/signal_internal.h"
 #include "proc/task.h"
 #include "syscall/syscall.h"
@@ -25,6 +26,8 @@ int64_t sys_rt_sigaction(int sig, uaddr_t new_addr, uaddr_t old_addr, uint64_t s
 int64_t sys_wait4(int pid, uaddr_t status_addr, uint32_t options, uaddr_t usage_addr);
 int64_t sys_open(uaddr_t name, int flags, uint32_t mode);
 int64_t sys_pipe2(uaddr_t fds, int flags);
+int64_t sys_socket(int family, int type, int protocol);
+int64_t sys_socketpair(int family, int type, int protocol, uaddr_t user_fds);
 int64_t sys_eventfd2(unsigned count, int flags);
 int64_t sys_epoll_create1(int flags);
 int64_t sys_memfd_create(uaddr_t user_name, unsigned flags);
@@ -340,6 +343,9 @@ static void open_files(void)
     sys_memfd_create(names, 2);
     sys_timerfd_create(1, O_NONBLOCK_K);
     sys_pipe2(arena, 0);
+    for (int type = SOCK_STREAM_K; type <= SOCK_SEQPACKET_K; type++)
+        sys_socketpair(AF_UNIX_K, type | SOCK_NONBLOCK_K, 0, arena);
+    sys_socket(AF_UNIX_K, SOCK_STREAM_K | SOCK_NONBLOCK_K, 0);
 }
 
 static void caller(void *arg)
