@@ -9,7 +9,8 @@ import threading
 from common import CELLA, ENVIRONMENT, QUICK, QUIET, REPORTED, SOURCES, Failure, Skip, add, command, compare, main, report, scratch
 
 PYTHON = "/usr/bin/python3"
-MODULES = ("test_mmap", "test_os") if QUICK else ("test_subprocess", "test_threading", "test_signal", "test_mmap", "test_os", "test_pty")
+MODULES = ("test_mmap", "test_os") if QUICK else ("test_subprocess", "test_threading", "test_signal", "test_mmap", "test_os", "test_pty", "test_socket", "test_asyncio",
+                                                  "test_select")
 # A test that hangs costs this many seconds without any verdict; the rest of its module is then run without it.
 SILENCE_S = 90
 MAX_RESTARTS = 8

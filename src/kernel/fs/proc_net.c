@@ -50,10 +50,11 @@ static int sockets_show(const struct pseudo_node *n, struct text *t)
 {
     bool v6 = n->entry->arg & 1, udp = n->entry->arg >= SHOW_UDP;
     struct table_lines l = {t, v6 ? AF_INET6_K : AF_INET_K, 0};
-    text_puts(t, v6 ? "  sl  local_address                         remote_address                      "
-                      "  st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-                    : "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
-                      "uid  timeout inode                                                     \n");
+    text_puts(
+        t, v6 ? "  sl  local_address                         remote_address                      "
+                "  st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+              : "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
+                "uid  timeout inode                                                     \n");
     inet_port_for_each(udp ? &udp_table : &tcp_table, put_socket, &l);
     return 0;
 }
@@ -70,8 +71,10 @@ static int dev_show(const struct pseudo_node *n, struct text *t)
     for (unsigned i = 0; (d = net_device(i)) != NULL; i++) {
         size_t start = t->len;
         text_pad(t, start, 6 - strlen(d->name));
-        text_printf(t, "%s:       0       0    0    0    0     0          0         0        0       "
-                       "0    0    0    0     0       0          0\n", d->name);
+        text_printf(t,
+                    "%s:       0       0    0    0    0     0          0         0        0       "
+                    "0    0    0    0     0       0          0\n",
+                    d->name);
     }
     return 0;
 }
@@ -80,7 +83,8 @@ static int route_show(const struct pseudo_node *n, struct text *t)
 {
     const struct net_device *d = net_device(1);
     (void)n;
-    text_puts(t, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
+    text_puts(
+        t, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
     if (d)
         text_printf(t, "%s\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0\n", d->name);
     return 0;
@@ -117,8 +121,9 @@ static int sockstat_show(const struct pseudo_node *n, struct text *t)
         text_printf(t, "TCP6: inuse %u\nUDP6: inuse %u\n", tcp[1], udp[1]);
         return 0;
     }
-    text_printf(t, "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\n",
-                tcp[0] + tcp[1] + udp[0] + udp[1], tcp[0], tcp[0] + tcp[1], udp[0]);
+    text_printf(
+        t, "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\n",
+        tcp[0] + tcp[1] + udp[0] + udp[1], tcp[0], tcp[0] + tcp[1], udp[0]);
     return 0;
 }
 

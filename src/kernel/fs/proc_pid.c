@@ -344,8 +344,7 @@ static const struct pseudo_dir task_list_dir = {.lookup = task_lookup, .next = t
 
 #define COMMON_ENTRIES(whole)                                                                      \
     DIR_ENTRY("fd", 0500, &proc_fd_dir), DIR_ENTRY("fdinfo", 0555, &proc_fdinfo_dir),              \
-        DIR_ENTRY("net", 0555, &proc_net_dir),                                                     \
-        PRIVATE_ENTRY("environ", 0400, proc_environ_show),                                         \
+        DIR_ENTRY("net", 0555, &proc_net_dir), PRIVATE_ENTRY("environ", 0400, proc_environ_show),  \
         PRIVATE_ENTRY("auxv", 0400, proc_auxv_show), FILE_ENTRY("status", 0444, proc_status_show), \
         PRIVATE_ENTRY("personality", 0400, personality_show),                                      \
         FILE_ENTRY("limits", 0444, limits_show),                                                   \

@@ -146,13 +146,15 @@ int inet_route(const struct inet_sock *is, struct inet_addr *to, struct inet_add
     }
     uint16_t own_port = is->local.port;
     if (inet_is_local(to) && !inet_is_broadcast(to)) {
-        *own = !inet_is_any(&is->local) ? is->local
+        *own = !inet_is_any(&is->local)       ? is->local
                : inet_same_ip(to, &inet_eth0) ? inet_eth0
-               : v4 ? inet_loopback4 : inet_loopback6;
+               : v4                           ? inet_loopback4
+                                              : inet_loopback6;
         own->port = own_port;
         return 0;
     }
-    if (!host_net_present() || (!inet_is_any(&is->local) && inet_is_loopback(&is->local)))
+    if (!host_net_present() || is->s->protocol == IPPROTO_UDPLITE_K ||
+        (!inet_is_any(&is->local) && inet_is_loopback(&is->local)))
         return -ENETUNREACH;
     *own = !inet_is_any(&is->local) ? is->local : v4 ? inet_eth0 : inet_any6;
     own->port = own_port;
@@ -161,9 +163,11 @@ int inet_route(const struct inet_sock *is, struct inet_addr *to, struct inet_add
 
 /* ---- bind, names ---- */
 
-static struct inet_table *table_of(const struct socket *s)
+struct inet_table *inet_table_of(const struct socket *s)
 {
-    return s->type == SOCK_STREAM_K ? &tcp_table : &udp_table;
+    return s->protocol == IPPROTO_TCP_K   ? &tcp_table
+           : s->protocol == IPPROTO_UDP_K ? &udp_table
+                                          : &udplite_table;
 }
 
 void inet_sock_init(struct inet_sock *is, struct socket *s)
@@ -190,16 +194,14 @@ int inet_bind(struct socket *s, const struct sock_addr *addr)
     if (inet_is_v4(&a) && is->opt[OPT_V6ONLY])
         return -EINVAL;
     if (inet_is_multicast(&a) ? s->type == SOCK_STREAM_K
-                              : !inet_is_local(&a) && !host_net_present() &&
-                                    !is->opt[OPT_FREEBIND])
+                              : !inet_is_local(&a) && !host_net_present() && !is->opt[OPT_FREEBIND])
         return -EADDRNOTAVAIL;
     if (a.port && a.port < inet_unprivileged_port_start && !capable(CAP_NET_BIND_SERVICE_K))
         return -EACCES;
     mutex_lock(&s->lock);
-    r = is->bound || is->connected ? -EINVAL
-                                   : inet_port_bind(table_of(s), is, &a, s->type == SOCK_DGRAM_K);
-    if (r == 0)
-        is->autobound = false;
+    r = is->bound || is->connected
+            ? -EINVAL
+            : inet_port_bind(inet_table_of(s), is, &a, s->type == SOCK_DGRAM_K);
     mutex_unlock(&s->lock);
     return r;
 }
@@ -218,10 +220,11 @@ static int inet_create(struct socket *s)
     int p = s->protocol;
     if (s->type == SOCK_STREAM_K && (p == 0 || p == IPPROTO_TCP_K))
         return tcp_create(s);
-    if (s->type == SOCK_DGRAM_K && (p == 0 || p == IPPROTO_UDP_K))
+    if (s->type == SOCK_DGRAM_K && (p == 0 || p == IPPROTO_UDP_K || p == IPPROTO_UDPLITE_K))
         return udp_create(s);
     /* No group may use these (net.ipv4.ping_group_range). */
-    if (s->type == SOCK_DGRAM_K && p == (s->family == AF_INET_K ? IPPROTO_ICMP_K : IPPROTO_ICMPV6_K))
+    if (s->type == SOCK_DGRAM_K &&
+        p == (s->family == AF_INET_K ? IPPROTO_ICMP_K : IPPROTO_ICMPV6_K))
         return -EACCES;
     if (s->type == SOCK_RAW_K)
         return p == 0 ? -EPROTONOSUPPORT : -EPERM;

@@ -24,8 +24,15 @@
 #include "net/host_net.h"
 #include "net/socket.h"
 
-enum { IPPROTO_IP_K = 0, IPPROTO_ICMP_K = 1, IPPROTO_TCP_K = 6, IPPROTO_UDP_K = 17,
-       IPPROTO_IPV6_K = 41, IPPROTO_ICMPV6_K = 58 };
+enum {
+    IPPROTO_IP_K = 0,
+    IPPROTO_ICMP_K = 1,
+    IPPROTO_TCP_K = 6,
+    IPPROTO_UDP_K = 17,
+    IPPROTO_IPV6_K = 41,
+    IPPROTO_ICMPV6_K = 58,
+    IPPROTO_UDPLITE_K = 136 /* inside, as UDP with ports of its own */
+};
 
 /* An address of either family: IPv4 as ::ffff:a.b.c.d, and 0.0.0.0 as ::ffff:0.0.0.0. */
 struct inet_addr {
@@ -36,13 +43,48 @@ struct inet_addr {
 
 /* Slots of the options that are plain numbers (net/inet_options.c). */
 enum inet_opt {
-    OPT_TTL, OPT_TOS, OPT_RECVTTL, OPT_RECVTOS, OPT_PKTINFO, OPT_RECVERR, OPT_MTU_DISCOVER,
-    OPT_FREEBIND, OPT_TRANSPARENT, OPT_BIND_NO_PORT, OPT_MC_TTL, OPT_MC_LOOP, OPT_MC_ALL,
-    OPT_MINTTL, OPT_RECVORIGDST, OPT_V6ONLY, OPT_HOPS, OPT_MC_HOPS, OPT_MC_LOOP6, OPT_TCLASS,
-    OPT_RECVPKTINFO6, OPT_RECVHOPS, OPT_RECVTCLASS, OPT_RECVERR6, OPT_MTU_DISCOVER6, OPT_DONTFRAG,
-    OPT_AUTOFLOWLABEL, OPT_NODELAY, OPT_CORK, OPT_MAXSEG, OPT_KEEPIDLE, OPT_KEEPINTVL, OPT_KEEPCNT,
-    OPT_SYNCNT, OPT_LINGER2, OPT_DEFER_ACCEPT, OPT_WINDOW_CLAMP, OPT_QUICKACK, OPT_USER_TIMEOUT,
-    OPT_FASTOPEN, OPT_NOTSENT_LOWAT, INET_NR_OPTS
+    OPT_TTL,
+    OPT_TOS,
+    OPT_RECVTTL,
+    OPT_RECVTOS,
+    OPT_PKTINFO,
+    OPT_RECVERR,
+    OPT_MTU_DISCOVER,
+    OPT_FREEBIND,
+    OPT_TRANSPARENT,
+    OPT_BIND_NO_PORT,
+    OPT_MC_TTL,
+    OPT_MC_LOOP,
+    OPT_MC_ALL,
+    OPT_MINTTL,
+    OPT_RECVORIGDST,
+    OPT_V6ONLY,
+    OPT_HOPS,
+    OPT_MC_HOPS,
+    OPT_MC_LOOP6,
+    OPT_TCLASS,
+    OPT_RECVPKTINFO6,
+    OPT_RECVHOPS,
+    OPT_RECVTCLASS,
+    OPT_RECVERR6,
+    OPT_MTU_DISCOVER6,
+    OPT_DONTFRAG,
+    OPT_AUTOFLOWLABEL,
+    OPT_NODELAY,
+    OPT_CORK,
+    OPT_MAXSEG,
+    OPT_KEEPIDLE,
+    OPT_KEEPINTVL,
+    OPT_KEEPCNT,
+    OPT_SYNCNT,
+    OPT_LINGER2,
+    OPT_DEFER_ACCEPT,
+    OPT_WINDOW_CLAMP,
+    OPT_QUICKACK,
+    OPT_USER_TIMEOUT,
+    OPT_FASTOPEN,
+    OPT_NOTSENT_LOWAT,
+    INET_NR_OPTS
 };
 
 /* The start of what socket.priv points to in both protocols. */
@@ -52,7 +94,7 @@ struct inet_sock {
     struct list port_link; /* in a bucket of the protocol's table, under its lock */
     kuid_t uid;            /* who bound it */
     bool bound;            /* it is in the table */
-    bool autobound;        /* ... with a port that nobody asked for */
+    bool autobound;        /* ... with a port of the kernel's choice */
     bool wild;             /* ... and with the wildcard for address */
     bool receiver;         /* what comes for the port may be its: UDP; listeners of TCP */
     bool connected;        /* UDP: peer counts */
@@ -116,7 +158,8 @@ struct inet_table {
     struct inet_bucket bucket[INET_BUCKETS];
     uint32_t next_ephemeral; /* where the search begins; atomic */
 };
-extern struct inet_table tcp_table, udp_table;
+extern struct inet_table tcp_table, udp_table, udplite_table;
+struct inet_table *inet_table_of(const struct socket *s);
 extern int inet_unprivileged_port_start;
 
 /* Takes addr (port 0: a free one) for is; is->local is set. 0, -EADDRINUSE. */
@@ -130,8 +173,8 @@ void inet_port_release(struct inet_table *t, struct inet_sock *is);
 /* Whose is what comes from `from` for `to`? The socket, with socket_get; NULL: nobody's. */
 struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
                               const struct inet_addr *from);
-/* Sets the own address (the port stays) and the peer of a bound socket, under the bucket's lock, for
- * look-ups read them. Both NULL: back to how it was bound. */
+/* Sets the own address (the port stays) and the peer of a bound socket, under the bucket's lock,
+ * for look-ups read them. Both NULL: back to how it was bound. */
 void inet_port_connect(struct inet_table *t, struct inet_sock *is, const struct inet_addr *own,
                        const struct inet_addr *peer);
 /* For /proc/net: calls fn with every bound socket, under a spinlock. */
@@ -151,12 +194,17 @@ struct net_device {
     struct inet_addr addr6;
     uint8_t prefix6;
 };
-enum { IFF_UP_K = 1, IFF_BROADCAST_K = 2, IFF_LOOPBACK_K = 8, IFF_RUNNING_K = 0x40,
-       IFF_LOWER_UP_K = 0x10000 };
+enum {
+    IFF_UP_K = 1,
+    IFF_BROADCAST_K = 2,
+    IFF_LOOPBACK_K = 8,
+    IFF_RUNNING_K = 0x40,
+    IFF_LOWER_UP_K = 0x10000
+};
 #define LOOPBACK_IFINDEX 1
 /* The i-th interface, from 0; NULL: there are no more. */
 const struct net_device *net_device(unsigned i);
-int64_t net_device_ioctl(struct socket *s, unsigned cmd, uint64_t arg);
+int64_t net_device_ioctl(unsigned cmd, uint64_t arg);
 
 /* ---- net/tcp.c, net/udp.c ---- */
 

@@ -79,9 +79,16 @@ static const struct option *option_find(const struct socket *s, int level, int n
 
 /* ---- options that are more than a number ---- */
 
-enum { IP_MULTICAST_IF_K = 32, IP_ADD_MEMBERSHIP_K = 35, IP_DROP_MEMBERSHIP_K = 36,
-       MCAST_JOIN_GROUP_K = 42, MCAST_MSFILTER_K = 48,
-       IPV6_MULTICAST_IF_K = 17, IPV6_JOIN_GROUP_K = 20, IPV6_LEAVE_GROUP_K = 21 };
+enum {
+    IP_MULTICAST_IF_K = 32,
+    IP_ADD_MEMBERSHIP_K = 35,
+    IP_DROP_MEMBERSHIP_K = 36,
+    MCAST_JOIN_GROUP_K = 42,
+    MCAST_MSFILTER_K = 48,
+    IPV6_MULTICAST_IF_K = 17,
+    IPV6_JOIN_GROUP_K = 20,
+    IPV6_LEAVE_GROUP_K = 21
+};
 enum { TCP_INFO_K = 11, TCP_CONGESTION_K = 13, TCP_FASTOPEN_CONNECT_K = 30 };
 
 static int set_congestion(const struct socket *s, const char *name, uint32_t len)
@@ -111,8 +118,8 @@ static bool is_multicast(int level, int name)
 {
     return (level == IPPROTO_IP_K && ((name >= IP_MULTICAST_IF_K && name <= IP_DROP_MEMBERSHIP_K) ||
                                       name == 39 || name == 40)) ||
-           (level == IPPROTO_IPV6_K &&
-            (name == IPV6_MULTICAST_IF_K || name == IPV6_JOIN_GROUP_K || name == IPV6_LEAVE_GROUP_K)) ||
+           (level == IPPROTO_IPV6_K && (name == IPV6_MULTICAST_IF_K || name == IPV6_JOIN_GROUP_K ||
+                                        name == IPV6_LEAVE_GROUP_K)) ||
            ((level == IPPROTO_IP_K || level == IPPROTO_IPV6_K) && name >= MCAST_JOIN_GROUP_K &&
             name <= MCAST_MSFILTER_K);
 }
@@ -163,13 +170,17 @@ int inet_getsockopt(struct socket *s, int level, int name, void *val, uint32_t *
         if (name == TCP_INFO_K)
             return tcp_get_info(s, val, len);
     }
+    if (!o && s->family == AF_INET_K && level != IPPROTO_IP_K && level != IPPROTO_TCP_K &&
+        level != IPPROTO_UDP_K)
+        return -EOPNOTSUPP;
     if (!o)
         return -ENOPROTOOPT;
     int32_t number = READ_ONCE(inet_of(s)->opt[o->slot]);
     if (o->slot == OPT_MAXSEG && !number)
         number = tcp_state_of(s) == TCP_ESTABLISHED_K ? TCP_LOOPBACK_MSS : TCP_DEFAULT_MSS;
     /* ip(7): a caller with room for less than an int gets a byte. */
-    if (level == IPPROTO_IP_K && *len < sizeof(number) && *len > 0 && number >= 0 && number <= 255) {
+    if (level == IPPROTO_IP_K && *len < sizeof(number) && *len > 0 && number >= 0 &&
+        number <= 255) {
         *(uint8_t *)val = (uint8_t)number;
         *len = 1;
         return 0;

@@ -13,7 +13,7 @@
 #include "net/inet.h"
 #include "proc/task.h"
 
-struct inet_table tcp_table, udp_table;
+struct inet_table tcp_table, udp_table, udplite_table;
 int inet_unprivileged_port_start = 1024;
 
 #define NR_EPHEMERAL (EPHEMERAL_LAST - EPHEMERAL_FIRST + 1)
@@ -205,8 +205,8 @@ struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
     if (best && nr_equal > 1 && (READ_ONCE(best->s->flags) & SOCKF_REUSEPORT)) {
         uint32_t pick = spread % nr_equal;
         list_for_each (is, &b->receivers, port_link)
-            if (score(is, to, from) == best_score &&
-                (READ_ONCE(is->s->flags) & SOCKF_REUSEPORT) && pick-- == 0) {
+            if (score(is, to, from) == best_score && (READ_ONCE(is->s->flags) & SOCKF_REUSEPORT) &&
+                pick-- == 0) {
                 best = is;
                 break;
             }

@@ -12,10 +12,18 @@
 #define IFNAMSIZ_K 16
 enum { ARPHRD_ETHER_K = 1, ARPHRD_LOOPBACK_K = 772 };
 enum {
-    SIOCGIFNAME_K = 0x8910, SIOCGIFCONF_K = 0x8912, SIOCGIFFLAGS_K = 0x8913,
-    SIOCSIFFLAGS_K = 0x8914, SIOCGIFADDR_K = 0x8915, SIOCGIFDSTADDR_K = 0x8917,
-    SIOCGIFBRDADDR_K = 0x8919, SIOCGIFNETMASK_K = 0x891b, SIOCGIFMETRIC_K = 0x891d,
-    SIOCGIFMTU_K = 0x8921, SIOCGIFHWADDR_K = 0x8927, SIOCGIFINDEX_K = 0x8933,
+    SIOCGIFNAME_K = 0x8910,
+    SIOCGIFCONF_K = 0x8912,
+    SIOCGIFFLAGS_K = 0x8913,
+    SIOCSIFFLAGS_K = 0x8914,
+    SIOCGIFADDR_K = 0x8915,
+    SIOCGIFDSTADDR_K = 0x8917,
+    SIOCGIFBRDADDR_K = 0x8919,
+    SIOCGIFNETMASK_K = 0x891b,
+    SIOCGIFMETRIC_K = 0x891d,
+    SIOCGIFMTU_K = 0x8921,
+    SIOCGIFHWADDR_K = 0x8927,
+    SIOCGIFINDEX_K = 0x8933,
     SIOCGIFTXQLEN_K = 0x8942
 };
 
@@ -108,11 +116,10 @@ static int64_t get_conf(uint64_t arg)
     return put_user(conf, arg);
 }
 
-int64_t net_device_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
+int64_t net_device_ioctl(unsigned cmd, uint64_t arg)
 {
     struct ifreq_k r;
     uint8_t mask[4];
-    (void)s;
     if (cmd < SIOCGIFNAME_K || cmd > SIOCGIFTXQLEN_K)
         return -ENOIOCTLCMD_K;
     if (cmd == SIOCGIFCONF_K)

@@ -13,12 +13,30 @@
 #include "proc/task.h"
 
 enum { NETLINK_ROUTE_K = 0 };
-enum { NLMSG_ERROR_K = 2, NLMSG_DONE_K = 3, NLM_F_REQUEST_K = 1, NLM_F_MULTI_K = 2,
-       NLM_F_ACK_K = 4, NLM_F_DUMP_K = 0x300 };
-enum { RTM_NEWLINK_K = 16, RTM_GETLINK_K = 18, RTM_NEWADDR_K = 20, RTM_GETADDR_K = 22,
-       RTM_NEWROUTE_K = 24, RTM_GETROUTE_K = 26 };
-enum { IFLA_ADDRESS_K = 1, IFLA_BROADCAST_K = 2, IFLA_IFNAME_K = 3, IFLA_MTU_K = 4,
-       IFLA_TXQLEN_K = 13, IFLA_OPERSTATE_K = 16 };
+enum {
+    NLMSG_ERROR_K = 2,
+    NLMSG_DONE_K = 3,
+    NLM_F_REQUEST_K = 1,
+    NLM_F_MULTI_K = 2,
+    NLM_F_ACK_K = 4,
+    NLM_F_DUMP_K = 0x300
+};
+enum {
+    RTM_NEWLINK_K = 16,
+    RTM_GETLINK_K = 18,
+    RTM_NEWADDR_K = 20,
+    RTM_GETADDR_K = 22,
+    RTM_NEWROUTE_K = 24,
+    RTM_GETROUTE_K = 26
+};
+enum {
+    IFLA_ADDRESS_K = 1,
+    IFLA_BROADCAST_K = 2,
+    IFLA_IFNAME_K = 3,
+    IFLA_MTU_K = 4,
+    IFLA_TXQLEN_K = 13,
+    IFLA_OPERSTATE_K = 16
+};
 enum { IFA_ADDRESS_K = 1, IFA_LOCAL_K = 2, IFA_LABEL_K = 3, IFA_FLAGS_K = 8 };
 enum { RTA_DST_K = 1, RTA_OIF_K = 4, RTA_PREFSRC_K = 7, RTA_TABLE_K = 15 };
 enum { SOL_NETLINK_K = 270 };
@@ -475,7 +493,6 @@ static const struct socket_ops netlink_ops = {
     .recvmsg = netlink_recvmsg,
     .poll = netlink_poll,
     .setsockopt = netlink_setsockopt,
-    .ioctl = net_device_ioctl,
     .release = netlink_release,
     .destroy = netlink_destroy,
 };

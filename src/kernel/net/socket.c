@@ -12,6 +12,7 @@
 #include "base/printk.h"
 #include "fs/anon_file.h"
 #include "fs/pipe.h"
+#include "net/inet.h"
 #include "proc/task.h"
 
 #define BUFFER_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
@@ -146,6 +147,8 @@ static int64_t socket_ioctl(struct file *f, unsigned cmd, uint64_t arg)
 {
     struct socket *s = f->priv;
     int64_t r = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOIOCTLCMD_K;
+    if (r == -ENOIOCTLCMD_K)
+        r = net_device_ioctl(cmd, arg); /* sockets of every family know the interfaces */
     return r == -ENOIOCTLCMD_K ? -ENOTTY : r;
 }
 

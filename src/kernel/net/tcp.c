@@ -194,7 +194,6 @@ static void disconnect(struct tcp_sock *ts)
         __atomic_store_n(&ts->conn, NULL, __ATOMIC_RELEASE);
     }
     ts->connecting = false;
-    ts->inet.wild |= ts->inet.autobound;
     inet_port_connect(&tcp_table, &ts->inet, NULL, NULL);
     if (ts->inet.autobound)
         inet_port_release(&tcp_table, &ts->inet);
@@ -220,8 +219,13 @@ static int begin(struct tcp_sock *ts, const struct sock_addr *addr)
     ts->inet.peer = to;
     if (r == 1)
         return tcp_host_connect(ts, &to);
-    if (!ts->inet.bound && (r = inet_port_bind(&tcp_table, &ts->inet, &own, false)) != 0)
-        return r == -EADDRINUSE ? -EADDRNOTAVAIL : r;
+    if (!ts->inet.bound) {
+        bool wild = inet_is_any(&ts->inet.local);
+        r = inet_port_bind(&tcp_table, &ts->inet, &own, false);
+        if (r)
+            return r == -EADDRINUSE ? -EADDRNOTAVAIL : r;
+        ts->inet.wild = wild; /* a later connect chooses the address anew */
+    }
     inet_port_connect(&tcp_table, &ts->inet, &own, &to);
     struct socket *l = inet_port_find(&tcp_table, &to, &ts->inet.local);
     if (!l)
@@ -447,8 +451,8 @@ int tcp_get_info(struct socket *s, void *val, uint32_t *len)
 {
     struct tcp_sock *ts = tcp_of(s);
     struct tcp_conn *c = tcp_conn_of(ts);
-    struct tcp_info_k info = {.state = (uint8_t)tcp_state_of(s), .snd_mss = TCP_DEFAULT_MSS,
-                              .rcv_mss = TCP_DEFAULT_MSS};
+    struct tcp_info_k info = {
+        .state = (uint8_t)tcp_state_of(s), .snd_mss = TCP_DEFAULT_MSS, .rcv_mss = TCP_DEFAULT_MSS};
     if (info.state == TCP_LISTEN_K) {
         info.unacked = READ_ONCE(ts->listener->nr_ready);
         info.sacked = ts->listener->backlog;
@@ -488,7 +492,7 @@ static int64_t tcp_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
             n = (int32_t)host_sock_unsent(c->host);
         break;
     case SIOCATMARK_K: n = c && tcp_at_mark(&c->half[ts->side]); break;
-    default: return net_device_ioctl(s, cmd, arg);
+    default: return -ENOIOCTLCMD_K;
     }
     return put_user(n, arg);
 }

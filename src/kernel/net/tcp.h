@@ -22,8 +22,14 @@
 #include "net/inet.h"
 #include "net/stream_buffer.h"
 
-enum { TCP_ESTABLISHED_K = 1, TCP_SYN_SENT_K = 2, TCP_FIN_WAIT2_K = 5, TCP_CLOSE_K = 7,
-       TCP_CLOSE_WAIT_K = 8, TCP_LISTEN_K = 10 };
+enum {
+    TCP_ESTABLISHED_K = 1,
+    TCP_SYN_SENT_K = 2,
+    TCP_FIN_WAIT2_K = 5,
+    TCP_CLOSE_K = 7,
+    TCP_CLOSE_WAIT_K = 8,
+    TCP_LISTEN_K = 10
+};
 #define TCP_DEFAULT_MSS 536
 #define TCP_LOOPBACK_MSS 32741
 #define TCP_BUFFER_DEFAULT 131072u
@@ -41,20 +47,20 @@ enum tcp_urgent { URGENT_NONE, URGENT_UNREAD, URGENT_READ };
 
 struct tcp_half {
     struct stream_buffer rx;
-    struct mutex rd, wr;  /* who reads from rx, who writes into it */
-    uint32_t flags;       /* enum tcp_half_flag; atomic */
-    struct socket *sock;  /* counted; NULL: the outside */
-    uint64_t urgent_at;   /* place in the stream of the urgent byte, valid unless URGENT_NONE */
-    uint32_t urgent;      /* enum tcp_urgent */
+    struct mutex rd, wr; /* who reads from rx, who writes into it */
+    uint32_t flags;      /* enum tcp_half_flag; atomic */
+    struct socket *sock; /* counted; NULL: the outside */
+    uint64_t urgent_at;  /* place in the stream of the urgent byte, valid unless URGENT_NONE */
+    uint32_t urgent;     /* enum tcp_urgent */
     uint8_t urgent_byte;
 };
 
 struct tcp_conn {
-    struct ref ref; /* one for each socket */
+    struct ref ref;         /* one for each socket */
     struct host_sock *host; /* NULL: inside */
     struct tcp_half half[2];
     struct tcp_conn *next_former; /* tcp_sock.former */
-    struct inet_addr host_own; /* own address at the host, valid once half 0 is open */
+    struct inet_addr host_own;    /* own address at the host, valid once half 0 is open */
 };
 
 struct tcp_listener {
@@ -68,7 +74,7 @@ struct tcp_listener {
     struct host_conn {
         struct host_sock *hs;
         struct inet_addr peer, own;
-    } *ring; /* connections from outside, ring_size of them at most: the credit given */
+    } * ring; /* connections from outside, ring_size of them at most: the credit given */
     uint32_t ring_size, ring_head, ring_tail;
     bool host_turn; /* the next one is taken from the ring, when there is one */
 };
@@ -78,7 +84,7 @@ struct tcp_sock {
     /* The connection, set under socket.lock. Calls use it without a lock: it stays until the socket
      * is released, also when another takes its place (connect after a refusal; AF_UNSPEC). */
     struct tcp_conn *conn;
-    unsigned side; /* which half is this socket's */
+    unsigned side;           /* which half is this socket's */
     struct tcp_conn *former; /* a chain of those */
     unsigned nr_former;
     bool connecting; /* a connect that did not wait has not been answered by a second one */
@@ -161,7 +167,8 @@ void tcp_listener_accepted(void *owner, struct host_sock *conn,
 int tcp_host_connect(struct tcp_sock *ts, const struct inet_addr *to);
 /* Publishes a listener, where the host does so. 0, or the error for the program. */
 int tcp_host_listen(struct tcp_listener *l);
-/* Takes over what the host accepted: a socket, or NULL without memory (the connection is closed). */
+/* Takes over what the host accepted: a socket, or NULL without memory (the connection is closed).
+ */
 struct socket *tcp_host_accept(struct socket *listener, const struct host_conn *hc);
 
 #endif

@@ -6,8 +6,9 @@
  * a load); writers when a third of the buffer is free again, if one has asked.
  *
  * Urgent data, as Linux does it: the last byte sent with MSG_OOB is marked in the stream. A read
- * stops before it; without SO_OOBINLINE the next one passes over it, and recv(MSG_OOB) gives it. No SIGURG is sent.
- * MSG_MORE and TCP_CORK are taken and change nothing: there are no segments to fill.
+ * stops before it; without SO_OOBINLINE the next one passes over it, and recv(MSG_OOB) gives it. No
+ * SIGURG is sent. MSG_MORE and TCP_CORK are taken and change nothing: there are no segments to
+ * fill.
  */
 #include "base/errno.h"
 #include "net/tcp.h"
@@ -316,7 +317,8 @@ int64_t tcp_recvmsg(struct socket *s, struct sock_msg *m)
                 break;
             continue;
         }
-        if (r < 0 || done >= wanted)
+        /* Linux waits for bytes also to move none of them. */
+        if (r < 0 || (done >= wanted && (wanted || stream_buffer_used(&c->half[side].rx))))
             break;
         if (flags & HALF_FIN)
             break;

@@ -23,8 +23,15 @@
 /* What a datagram counts in the receive buffer beyond its bytes. */
 #define OVERHEAD 512u
 enum { FIONREAD_K = 0x541b, SIOCOUTQ_K = 0x5411 };
-enum { IP_TOS_K = 1, IP_TTL_K = 2, IP_PKTINFO_K = 8, IP_ORIGDSTADDR_K = 20, IPV6_PKTINFO_K = 50,
-       IPV6_HOPLIMIT_K = 52, IPV6_TCLASS_K = 67 };
+enum {
+    IP_TOS_K = 1,
+    IP_TTL_K = 2,
+    IP_PKTINFO_K = 8,
+    IP_ORIGDSTADDR_K = 20,
+    IPV6_PKTINFO_K = 50,
+    IPV6_HOPLIMIT_K = 52,
+    IPV6_TCLASS_K = 67
+};
 
 struct datagram {
     struct list link;
@@ -192,7 +199,8 @@ static int udp_bind(struct socket *s, const struct sock_addr *addr)
 {
     struct udp_sock *us = udp_of(s);
     int r = inet_bind(s, addr);
-    if (r || !host_net_present() || us->inet.autobound || inet_is_loopback(&us->inet.local))
+    if (r || !host_net_present() || s->protocol != IPPROTO_UDP_K || us->inet.autobound ||
+        inet_is_loopback(&us->inet.local))
         return r;
     mutex_lock(&s->lock);
     r = host_open(us);
@@ -200,7 +208,7 @@ static int udp_bind(struct socket *s, const struct sock_addr *addr)
     if (r == -ENETUNREACH)
         r = 0;
     if (r)
-        inet_port_release(&udp_table, &us->inet);
+        inet_port_release(inet_table_of(us->inet.s), &us->inet);
     return r;
 }
 
@@ -210,7 +218,7 @@ static int autobind(struct udp_sock *us)
     if (us->inet.bound)
         return 0;
     const struct inet_addr *any = us->inet.s->family == AF_INET_K ? &inet_any4 : &inet_any6;
-    int r = inet_port_bind(&udp_table, &us->inet, any, true);
+    int r = inet_port_bind(inet_table_of(us->inet.s), &us->inet, any, true);
     return r == -EADDRINUSE ? -EAGAIN : r;
 }
 
@@ -234,7 +242,7 @@ static int connect_to(struct udp_sock *us, const struct inet_addr *where)
         }
     }
     if (r == 0)
-        inet_port_connect(&udp_table, &us->inet, &own, &to);
+        inet_port_connect(inet_table_of(s), &us->inet, &own, &to);
     return r;
 }
 
@@ -251,9 +259,9 @@ static int udp_connect(struct socket *s, const struct sock_addr *addr, bool nonb
         return r;
     mutex_lock(&s->lock);
     if (us->inet.bound && (dissolve || us->inet.connected))
-        inet_port_connect(&udp_table, &us->inet, NULL, NULL);
+        inet_port_connect(inet_table_of(s), &us->inet, NULL, NULL);
     if (dissolve && us->inet.autobound)
-        inet_port_release(&udp_table, &us->inet);
+        inet_port_release(inet_table_of(us->inet.s), &us->inet);
     if (!dissolve)
         r = connect_to(us, &to);
     mutex_unlock(&s->lock);
@@ -324,15 +332,19 @@ static int64_t send_inside(struct socket *s, struct sock_msg *m, const struct in
     struct datagram *d = kmalloc(sizeof(*d) + len);
     if (!d)
         return -ENOBUFS;
-    *d = (struct datagram){.from = o->own, .to = *to, .len = len, .ttl = (uint8_t)o->ttl,
-                           .tos = (uint8_t)o->tos, .real_ns = time_real_ns()};
+    *d = (struct datagram){.from = o->own,
+                           .to = *to,
+                           .len = len,
+                           .ttl = (uint8_t)o->ttl,
+                           .tos = (uint8_t)o->tos,
+                           .real_ns = time_real_ns()};
     list_init(&d->link);
     d->from.port = inet_of(s)->local.port;
     if (uio_read(u, d->data, len) != len) {
         kfree(d);
         return -EFAULT;
     }
-    struct socket *r = inet_port_find(&udp_table, to, &d->from);
+    struct socket *r = inet_port_find(inet_table_of(s), to, &d->from);
     if (!r && (connected || inet_of(s)->opt[OPT_RECVERR] || inet_of(s)->opt[OPT_RECVERR6]))
         socket_set_error(s, ECONNREFUSED); /* told by the next call, as ICMP would */
     if (!r || !enqueue(r, d))
@@ -467,8 +479,6 @@ static int64_t udp_recvmsg(struct socket *s, struct sock_msg *m)
     uint64_t timeout = READ_ONCE(s->rcvtimeo_ns);
     ktime_t deadline = KTIME_NEVER;
     int64_t r = 0;
-    if (m->flags & MSG_OOB_K)
-        return -EOPNOTSUPP;
     if (m->flags & MSG_ERRQUEUE_K)
         return -EAGAIN;
     if (timeout)
@@ -552,13 +562,13 @@ static int64_t udp_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
         spin_unlock(&us->queue_lock);
         return put_user(n, arg);
     }
-    return cmd == SIOCOUTQ_K ? put_user(n, arg) : net_device_ioctl(s, cmd, arg);
+    return cmd == SIOCOUTQ_K ? put_user(n, arg) : -ENOIOCTLCMD_K;
 }
 
 static void udp_release(struct socket *s)
 {
     struct udp_sock *us = udp_of(s);
-    inet_port_release(&udp_table, &us->inet);
+    inet_port_release(inet_table_of(us->inet.s), &us->inet);
     /* A sender that found the socket before may still be about to put its datagram. */
     spin_lock(&us->queue_lock);
     __atomic_fetch_or(&s->shut, 4, __ATOMIC_SEQ_CST);
@@ -601,7 +611,8 @@ int udp_create(struct socket *s)
     spin_init(&us->queue_lock);
     list_init(&us->queue);
     mutex_init(&us->reading);
-    s->protocol = IPPROTO_UDP_K;
+    if (!s->protocol)
+        s->protocol = IPPROTO_UDP_K;
     s->ops = &udp_ops;
     return 0;
 }

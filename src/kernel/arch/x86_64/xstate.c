@@ -12,6 +12,7 @@
 #include "base/string.h"
 
 #define XSTATE_HEADER_OFF 512
+#define XSTATE_SIZE_MAX 4096 /* of an area in the standard form, without tiles */
 #define XSTATE_LEGACY 3ull /* x87 and SSE */
 #define MXCSR_DEFAULT 0x1f80u
 
@@ -116,6 +117,8 @@ void arch_xstate_reset(void)
     static const struct {
         uint8_t legacy[512];
         uint64_t header[8];
+        /* XRSTOR touches the end of an area also where no component is in it. */
+        uint8_t rest[XSTATE_SIZE_MAX - XSTATE_HEADER_OFF - 64];
     } __attribute__((aligned(64))) fresh = {
         .legacy = {[0] = 0x7f, [1] = 0x03, [24] = MXCSR_DEFAULT & 0xff, [25] = MXCSR_DEFAULT >> 8}};
     /* XSTATE_BV of zero: every component takes its initial value; MXCSR is loaded all the same. */
