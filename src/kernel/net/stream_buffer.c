@@ -74,6 +74,18 @@ static struct chunk *pin_last(struct stream_buffer *b)
     return c;
 }
 
+/* c, of the list, is empty and nobody fills it: is it to be freed? The smallest one stays for the
+ * next message, when it is alone. Lock held. */
+static bool drop_empty(struct stream_buffer *b, struct chunk *c)
+{
+    if (c->size < CHUNK_MIN && b->chunks.next == b->chunks.prev) {
+        c->start = c->end = 0;
+        return false;
+    }
+    list_del(&c->link);
+    return true;
+}
+
 /* n bytes were put behind the end of c. */
 static void publish(struct stream_buffer *b, struct chunk *c, bool fresh, size_t n)
 {
@@ -84,7 +96,7 @@ static void publish(struct stream_buffer *b, struct chunk *c, bool fresh, size_t
     if (fresh && !empty)
         list_add_tail(&c->link, &b->chunks);
     else if (!fresh && empty)
-        list_del(&c->link);
+        empty = drop_empty(b, c);
     __atomic_store_n(&b->tail, b->tail + n, __ATOMIC_RELEASE);
     spin_unlock(&b->lock);
     if (empty)
@@ -169,9 +181,7 @@ static void consume(struct stream_buffer *b, struct chunk *c, size_t n)
 {
     spin_lock(&b->lock);
     c->start += (uint32_t)n;
-    bool empty = c->start == c->end && !c->pinned;
-    if (empty)
-        list_del(&c->link);
+    bool empty = c->start == c->end && !c->pinned && drop_empty(b, c);
     __atomic_store_n(&b->head, b->head + n, __ATOMIC_RELEASE);
     spin_unlock(&b->lock);
     if (empty)

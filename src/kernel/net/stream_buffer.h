@@ -3,7 +3,8 @@
  * A bounded queue of bytes, one direction of a stream connection: AF_UNIX streams, TCP inside the
  * keep, and what arrived for a TCP connection to the outside.
  *
- * Memory is taken as bytes come and given back when they were read; an idle buffer holds none.
+ * Memory is taken as bytes come and given back when they were read; an idle buffer
+ * holds 256 bytes at most.
  * stream_buffer.lock (spin) guards pointers only: bytes are moved outside of it, by one writer and
  * one reader at a time (the caller's mutexes see to that; put_kernel may be the writer from
  * contexts that cannot sleep).
