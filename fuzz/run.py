@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build-fuzz")
 NAMES = ("host", "calls", "server")
 # The mock HAL's fault handler passes on to the sanitizer's what is not the kernel's.
-FLAGS = ["-handle_segv=0", "-handle_bus=0", "-max_len=4096", "-timeout=60", "-print_final_stats=0", "-verbosity=1"]
+FLAGS = ["-handle_segv=0", "-handle_bus=0", "-max_len=4096", "-len_control=0", "-timeout=60", "-print_final_stats=0", "-verbosity=1"]
 
 
 def build():
