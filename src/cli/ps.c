@@ -32,12 +32,25 @@ static const char *status_word(const struct keep_info *info)
     return info->running ? "running" : info->state.ended_s ? "ended" : "lost";
 }
 
+/* The width of a column that has to hold text too. */
+static int longer(int width, const char *text)
+{
+    return (int)strlen(text) > width ? (int)strlen(text) : width;
+}
+
 static void print_table(struct keep_info *list, unsigned count, bool all)
 {
     const char *no_color = getenv("NO_COLOR");
     bool color = isatty(STDOUT_FILENO) && !(no_color && *no_color);
-    printf("%-20s %-12s %-8s %-19s %-16s %s\n", "NAME", "STATUS", "PID", "CREATED", "PORTS",
-           "COMMAND");
+    int name_width = 12, ports_width = 5;
+    for (unsigned i = 0; i < count; i++) {
+        if (!all && !list[i].running)
+            continue;
+        name_width = longer(name_width, list[i].name);
+        ports_width = longer(ports_width, list[i].state.ports);
+    }
+    printf("%-*s %-12s %-8s %-19s %-*s %s\n", name_width, "NAME", "STATUS", "PID", "CREATED",
+           ports_width, "PORTS", "COMMAND");
     for (unsigned i = 0; i < count; i++) {
         struct keep_state *state = &list[i].state;
         char status[32], pid[16] = "-", created[32] = "-";
@@ -53,9 +66,9 @@ static void print_table(struct keep_info *list, unsigned count, bool all)
         time_t when = state->created_s;
         if (list[i].known && localtime_r(&when, &local))
             strftime(created, sizeof(created), "%F %T", &local);
-        printf("%-20s %s%-12s%s %-8s %-19s %-16s %s\n", list[i].name,
+        printf("%-*s %s%-12s%s %-8s %-19s %-*s %s\n", name_width, list[i].name,
                color && list[i].running ? "\033[32m" : "", status,
-               color && list[i].running ? "\033[0m" : "", pid, created,
+               color && list[i].running ? "\033[0m" : "", pid, created, ports_width,
                state->ports[0] ? state->ports : "-", state->command);
     }
 }

@@ -56,6 +56,7 @@ struct running {
     struct memwatch memory;
     struct control *control; /* of a keep with a name, or NULL */
     struct log_sink *sink;   /* of a detached keep, or NULL */
+    struct keep_state state;
     struct detach detach;
     int signal_fd;
     bool started;    /* the keep's program runs, or ran; known of a keep with a name */
@@ -320,14 +321,15 @@ static void raise_file_limit(void)
 /* What a keep with a name has beside others; before the wall. */
 static int open_named(struct running *run, const struct launch *launch, struct cella_error *err)
 {
-    struct keep_state state = launch->state;
-    state.pid = getpid();
-    if (keep_write_state(launch->keep, &state, err) < 0)
+    run->state = launch->state;
+    run->state.pid = getpid();
+    net_policy_describe(launch->net, run->state.ports, sizeof(run->state.ports));
+    if (keep_write_state(launch->keep, &run->state, err) < 0)
         return -1;
     run->control = control_open(launch->keep, err);
     if (!run->control)
         return -1;
-    if (!state.detached)
+    if (!run->state.detached)
         return 0;
     run->sink = log_sink_open(launch->keep->fd, launch->log_max, launch->log_json, err);
     return run->sink ? 0 : -1;
@@ -343,10 +345,9 @@ static int run_keep(struct running *run, const struct launch *launch, struct cel
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     umask(0);
-    if (launch->keep && open_named(run, launch, err) < 0)
-        return -1;
-
     if (net_policy_open(launch->net, err) < 0)
+        return -1;
+    if (launch->keep && open_named(run, launch, err) < 0)
         return -1;
     cleanup_close int runtime_fd = keep_runtime_open(err);
     if (runtime_fd < 0)
@@ -409,15 +410,14 @@ static int leave(struct running *run, const struct launch *launch, int code,
         detach_failed(&run->detach, code < 0 ? 125 : code, code < 0 ? err->message : "");
         return code;
     }
-    struct keep_state state = launch->state;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    state.pid = getpid();
-    state.ended_s = now.tv_sec;
-    state.exit_code = code < 0 ? 125 : code;
+    run->state.pid = getpid();
+    run->state.ended_s = now.tv_sec;
+    run->state.exit_code = code < 0 ? 125 : code;
     if (code < 0)
         message(MESSAGE_ERROR, "%s", err->message);
-    if (keep_write_state(launch->keep, &state, err) < 0)
+    if (keep_write_state(launch->keep, &run->state, err) < 0)
         message(MESSAGE_ERROR, "%s", err->message);
     log_sink_flush(run->sink);
     return code;

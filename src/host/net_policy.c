@@ -238,6 +238,25 @@ static void addr_text(const union net_addr *addr, char *text, size_t size)
     snprintf(text, size, is6 ? "[%s]" : "%s", host);
 }
 
+void net_policy_describe(const struct net_policy *policy, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < policy->nr_ports; i++) {
+        const struct net_port *port = &policy->port[i];
+        char where[INET6_ADDRSTRLEN + 2], one[sizeof(where) + 32];
+        addr_text(&port->addr, where, sizeof(where));
+        int len = snprintf(one, sizeof(one), "%s%s:%u:%u%s", i ? ", " : "", where, port->host_port,
+                           port->keep_port, port->is_udp ? "/udp" : "");
+        if (len < 0 || used + (size_t)len + sizeof(", ...") > size) {
+            memcpy(text + used, ", ...", used + sizeof(", ...") <= size ? sizeof(", ...") : 0);
+            return;
+        }
+        memcpy(text + used, one, (size_t)len + 1);
+        used += (size_t)len;
+    }
+}
+
 /*
  * A bound socket that does not yet listen must keep others off its port, so SO_REUSEADDR is off; it
  * is set when the socket begins to listen. Only where connections of an earlier run still linger,

@@ -51,6 +51,8 @@ int net_policy_allow_host(struct net_policy *policy, const char *spec, struct ce
 /* Binds the published ports and says on standard error what was chosen for port 0 and what --net
  * host exposes. Before anything of the keep is there. */
 int net_policy_open(struct net_policy *policy, struct cella_error *err);
+/* The published ports as text, "127.0.0.1:8080:80, ..."; shortened where it is long. */
+void net_policy_describe(const struct net_policy *policy, char *text, size_t size);
 /* Where the keep can reach nothing, the calling process needs no network: enters the empty one of
  * the keep's first process, if there is such and the caller is allowed to. Sockets that are open
  * stay of use. A namespace of its own would take milliseconds to make. */

@@ -110,6 +110,15 @@ def generated(place):
     expect(place.status(out.out.decode().strip()) == "running", "it is not listed")
 
 
+@place_test("ps shows the published ports, with the port that was chosen for 0")
+def published_ports(place):
+    out = place.cella("run", *QUIET, "-d", "--name", "p", "-p", "0:80", "--", "/bin/sleep", "60")
+    expect(out.code == 0, f"run -d: {out!r}")
+    ports = place.keep("p")["ports"]
+    expect(re.fullmatch(r"127\.0\.0\.1:[1-9]\d+:80", ports), f"ports {ports}")
+    expect(ports.encode() in place.cella("ps").out, "the table does not show them")
+
+
 @place_test("standard input of a keep in the background is empty, its output pipes")
 def streams(place):
     place.start("s", "/bin/sh", "-c", "cat; for i in 0 1 2; do readlink /proc/self/fd/$i; done")
