@@ -171,7 +171,7 @@ static void unix_release(struct socket *s)
     }
     wake_all(&u->room, 0);
     unix_disconnect(u, NULL);
-    unix_collect();
+    unix_socket_ends();
 }
 
 static void unix_destroy(struct socket *s)

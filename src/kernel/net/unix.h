@@ -182,5 +182,7 @@ void unix_gc_unlock(void);
 void unix_rights_free(struct unix_rights *r);
 /* Ends sockets that are in flight to each other only. */
 void unix_collect(void);
+/* A socket has ended: it may have been the last that could receive others. */
+void unix_socket_ends(void);
 
 #endif

@@ -6,7 +6,8 @@
  * is, in the end, its own, nobody can ever receive it. unix_collect finds such sockets: candidates
  * are those whose file has no reference but from queues. References from queues of candidates are
  * taken off; what then still has one is reachable from outside, and so is all that lies in its
- * queue. The rest goes. It runs when an AF_UNIX socket ends, and before many are in flight.
+ * queue. The rest goes. It runs when AF_UNIX sockets end, so often that its cost, which goes with
+ * the sockets in flight, is shared among as many ends; and before many are in flight.
  *
  * gc_lock guards all counts, and is held while rights with sockets are copied; so the picture does
  * not change while it is looked at. A candidate's file cannot gain references meanwhile: nobody has
@@ -23,6 +24,7 @@
 static struct mutex gc_lock = {SPINLOCK_INIT, NULL, WAIT_QUEUE_INIT(gc_lock.q)};
 static struct list inflight = LIST_INIT(inflight); /* unix_sock.inflight_link */
 static uint32_t nr_inflight_sockets, collected_at;
+static uint32_t nr_ends; /* of sockets since then; atomic */
 static uint32_t nr_inflight_files; /* atomic */
 
 static spinlock_t drain_lock = SPINLOCK_INIT; /* what follows */
@@ -192,6 +194,14 @@ static void empty_queue(struct unix_sock *u, struct list *out)
     spin_unlock(&u->lock);
 }
 
+void unix_socket_ends(void)
+{
+    uint32_t ends = __atomic_add_fetch(&nr_ends, 1, __ATOMIC_RELAXED);
+    /* What ends in a drain may be one of thousands that follow. */
+    if (ends > READ_ONCE(nr_inflight_sockets) / 4 && !READ_ONCE(draining))
+        unix_collect();
+}
+
 void unix_collect(void)
 {
     struct list candidates, live, dead;
@@ -227,6 +237,7 @@ void unix_collect(void)
     }
     list_splice_tail(&candidates, &inflight);
     WRITE_ONCE(collected_at, nr_inflight_sockets);
+    WRITE_ONCE(nr_ends, 0);
     mutex_unlock(&gc_lock);
     while (!list_empty(&dead)) {
         struct unix_rights *r = list_first(&dead, struct unix_rights, link);
