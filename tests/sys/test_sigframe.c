@@ -5,6 +5,7 @@
  */
 #include "cella_proc.h"
 
+#include <cpuid.h>
 #include <ucontext.h>
 #include <xmmintrin.h>
 
