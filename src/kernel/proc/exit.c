@@ -18,6 +18,7 @@
 #include "base/usercopy.h"
 #include "fs/vfs.h"
 #include "mm/mm.h"
+#include "proc/futex.h"
 #include "proc/pid.h"
 #include "proc/rusage.h"
 #include "proc/signal_internal.h"
