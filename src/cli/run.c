@@ -443,6 +443,7 @@ static int run(int argc, char **argv, struct cella_error *err)
         return -1;
 
     boot->workdir = workdir;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): parsing ends with a command or an error */
     boot->program = options.command[0];
     boot->args = options.command;
     boot->nr_args = (unsigned)options.nr_command;

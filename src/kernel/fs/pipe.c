@@ -373,6 +373,7 @@ static int resize(struct pipe *p, uint32_t size)
     }
     for (uint32_t i = 0; i < nr_packets; i++) {
         uint32_t n = p->packet_tail + i;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a pipe with packets has room for them */
         packets[n % (size / PAGE_SIZE)] = p->packets[n % max_packets(p)];
     }
     kfree(p->ring);

@@ -60,8 +60,7 @@ static void tmpfs_show_options(struct super_block *sb, char *buf, size_t size)
     if (size)
         buf[0] = 0;
     if (fs->mem.max_pages)
-        n = k_snprintf(buf, size, ",size=%lluk",
-                       (unsigned long long)(fs->mem.max_pages * (PAGE_SIZE / 1024)));
+        n = k_snprintf(buf, size, ",size=%luk", fs->mem.max_pages * (PAGE_SIZE / 1024));
     if (fs->root_mode != 01777 && (size_t)n < size)
         k_snprintf(buf + n, size - (size_t)n, ",mode=%o", (unsigned)fs->root_mode);
 }

@@ -242,7 +242,7 @@ int page_cache_fill_locked(struct page_cache *pc, uint64_t off, uint64_t end, ui
         bool uptodate;
         uint64_t run = page_cache_run(pc, off, end - off, &uptodate);
         if (!uptodate) {
-            size_t contiguous;
+            size_t contiguous = 0;
             char *mem = page_cache_addr_locked(pc, off, &contiguous);
             run = k_min(k_min(run, (uint64_t)contiguous), READ_CHUNK);
             int err = mem ? fill_piece(pc, mem, off, run) : -ENOMEM;

@@ -20,6 +20,7 @@
 #include "fs/vfs.h"
 #include "ipc/ids.h"
 #include "mm/mm.h"
+#include "proc/futex.h"
 #include "proc/pid.h"
 #include "proc/rusage.h"
 #include "proc/sessions.h"

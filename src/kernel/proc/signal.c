@@ -292,6 +292,7 @@ static void signal_wake(struct thread *t, bool fatal)
 void process_kill_threads(struct process *p, struct thread *except)
 {
     struct thread *t;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): list heads are never NULL */
     list_for_each (t, &p->threads, process_link) {
         if (t == except || t->exiting)
             continue;

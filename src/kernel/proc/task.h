@@ -334,9 +334,6 @@ void process_vfork_release(struct process *p);
 
 /* ---- interfaces of other files of this part ---- */
 
-/* Registered robust futexes and clear_child_tid (proc/futex.c). */
-void futex_exit_robust(struct thread *t);
-void futex_wake_addr(uaddr_t addr, int n);
 /* The workload is over (main.c); status as from wait(2). */
 void keep_exit(int wait_status) __attribute__((noreturn));
 
