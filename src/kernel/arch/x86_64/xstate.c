@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended processor state (x87, SSE, AVX, AVX-512, AMX): save areas. Intel SDM vol. 1 chapter 13.
+ * Extended processor state (x87, SSE, AVX, AVX-512): save areas. Intel SDM vol. 1 chapter 13.
  *
  * Thread switches use the compacted form (XSAVEC), signal frames the standard one (XSAVE). The size
- * of an area is that of the larger, the standard form with everything that XCR0 enables.
+ * of an area is that of the larger, the standard form with everything in the mask.
+ *
+ * AMX is not in the mask, though XCR0 may enable it: a host gives it to processes that ask, and the
+ * signal frames of those that have not are without it. An XRSTOR that names it may read 8 KiB past
+ * such a frame, even where the frame's header says that there is none.
  */
 #include "arch/x86_64/cpu.h"
 #include "base/errno.h"
 #include "base/string.h"
 
 #define XSTATE_HEADER_OFF 512
-#define XSTATE_LEGACY 3ull /* x87 and SSE */
+#define XSTATE_LEGACY_END 576 /* x87, SSE and the header */
+#define XSTATE_AMX (3ull << 17)
 #define MXCSR_DEFAULT 0x1f80u
 
 static uint64_t xstate_mask;
@@ -28,9 +33,16 @@ static uint64_t xgetbv0(void)
 void arch_xstate_init(void)
 {
     uint32_t r[4];
-    xstate_mask = xgetbv0();
-    cpuid(0xd, 0, r);
-    xstate_size = ALIGN_UP((size_t)r[1], 64); /* EBX: size for what XCR0 enables now */
+    xstate_mask = xgetbv0() & ~XSTATE_AMX;
+    xstate_size = XSTATE_LEGACY_END;
+    for (uint32_t i = 2; i < 63; i++) {
+        if (!(xstate_mask >> i & 1))
+            continue;
+        cpuid(0xd, i, r); /* EAX: size, EBX: offset in the standard form */
+        if ((size_t)r[0] + r[1] > xstate_size)
+            xstate_size = (size_t)r[0] + r[1];
+    }
+    xstate_size = ALIGN_UP(xstate_size, 64);
     cpuid(0xd, 1, r);
     has_xsavec = r[0] & 2;
     /* PKRU is left to the workload as it stands: the kernel's own accesses must not depend on it.
