@@ -105,6 +105,96 @@ static void second_is_idle(int i)
         CHECK_OK(sched_setscheduler(0, SCHED_IDLE, &none));
 }
 
+/* Round trips in RUN_MS of two processes that wait for each other over pipes, beside a third that computes. */
+static unsigned long round_trips_beside_a_spinner(void)
+{
+    struct contest *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int there[2], back[2];
+    pid_t pid[3];
+    char byte = 0;
+    CHECK(c != MAP_FAILED);
+    CHECK_OK(pipe(there));
+    CHECK_OK(pipe(back));
+    for (int i = 0; i < 3; i++) {
+        pid[i] = cella_fork();
+        CHECK(pid[i] >= 0);
+        if (pid[i] == 0) {
+            for (;;) {
+                if (i == 0)
+                    c->count[1]++;
+                else if (i == 1) {
+                    CHECK_EQ(write(there[1], &byte, 1), 1);
+                    CHECK_EQ(read(back[0], &byte, 1), 1);
+                    c->count[0]++;
+                } else {
+                    CHECK_EQ(read(there[0], &byte, 1), 1);
+                    CHECK_EQ(write(back[1], &byte, 1), 1);
+                }
+            }
+        }
+    }
+    usleep(RUN_MS * 1000);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kill(pid[i], SIGKILL));
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(waitpid(pid[i], NULL, 0), pid[i]);
+    for (int i = 0; i < 2; i++)
+        close(there[i]), close(back[i]);
+    CHECK(c->count[1] > 0);
+    return c->count[0];
+}
+
+TEST(sched_setaffinity, success, "who sleeps and wakes has the CPU before one that computes")
+{
+    unsigned long trips = 0;
+    stay_on_one_cpu();
+    for (int round = 0; round < 3 && trips <= 1000; round++)
+        trips = round_trips_beside_a_spinner();
+    CHECK(trips > 1000); /* turns of 4 ms would make 75 */
+}
+
+static cpu_set_t busy_cpu, all_cpus;
+
+/* There and free to go */
+static void both_from_busy_cpu(int i)
+{
+    (void)i;
+    CHECK_OK(sched_setaffinity(0, sizeof(busy_cpu), &busy_cpu));
+    CHECK_OK(sched_setaffinity(0, sizeof(all_cpus), &all_cpus));
+}
+
+TEST(sched_setscheduler, success, "who shares a CPU with a busy real-time process gets time on another one")
+{
+    struct sched_param param = {.sched_priority = 1};
+    int word[2];
+    bool fair = false;
+    CHECK_OK(sched_getaffinity(0, sizeof(all_cpus), &all_cpus));
+    if (CPU_COUNT(&all_cpus) < 2)
+        SKIP("there is one CPU only");
+    stay_on_one_cpu();
+    CHECK_OK(sched_getaffinity(0, sizeof(busy_cpu), &busy_cpu));
+    CHECK_OK(pipe(word));
+    pid_t pid = cella_fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        char may = sched_setscheduler(0, SCHED_FIFO, &param) == 0;
+        CHECK_EQ(write(word[1], &may, 1), 1);
+        for (;;)
+            if (!may)
+                pause();
+    }
+    char may;
+    CHECK_OK(sched_setaffinity(0, sizeof(all_cpus), &all_cpus));
+    CHECK_EQ(read(word[0], &may, 1), 1);
+    for (int round = 0; may && round < 3 && !fair; round++)
+        fair = compete_once(both_from_busy_cpu, 0.25, 4);
+    CHECK_OK(kill(pid, SIGKILL));
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    if (!may)
+        SKIP("no right to real-time priorities");
+    CHECK(fair);
+}
+
 TEST(sched_setscheduler, success, "SCHED_IDLE runs on what others leave")
 {
     CHECK(compete(second_is_idle, 4, 1e12));
