@@ -17,6 +17,11 @@ bench) packages="gcc libc6-dev musl-tools busybox-static sqlite3 python3 runc ng
     ;;
 esac
 
+# Program:package. Toolchains that are here in another form are left alone.
+[ "$1" != check ] || for p in go:golang-go javac:openjdk-17-jdk-headless node:nodejs rustc:rustc stress-ng:stress-ng; do
+    command -v "${p%%:*}" >/dev/null || packages="$packages ${p#*:}"
+done
+
 missing=""
 for p in $packages; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"

@@ -149,7 +149,7 @@ def system_tests(build, res, quick, long, pattern):
         if not name.startswith("test_") or not name.endswith(".py") or (pattern and pattern not in name):
             continue
         env = dict(os.environ, CELLA=os.path.join(build, "cella"), CELLA_BUILD=build, CELLA_QUICK="1" if quick else "", CELLA_LONG="1" if long else "")
-        code, out = run([sys.executable, os.path.join(directory, name)], 1800, env)
+        code, out = run([sys.executable, os.path.join(directory, name)], 7200 if long else 1800, env)
         lines = 0
         for line in out.splitlines():
             m = re.match(r"^(ok|not ok|skip) (.*)$", line)

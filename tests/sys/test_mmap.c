@@ -441,6 +441,24 @@ TEST(mremap, success, "MREMAP_FIXED moves to the place and replaces what is ther
     CHECK_FAULT(from, PROBE_READ, SIGSEGV, SEGV_MAPERR);
 }
 
+TEST(mremap, success, "what was moved and then grew can be moved and grown again")
+{
+    unsigned char *from = private_pages(3, RW), *to = private_pages(8, PROT_NONE);
+    unsigned char *last = private_pages(20, PROT_NONE);
+    fill(from, 3);
+    CHECK_OK(munmap(to + 3 * PAGE, 5 * PAGE));
+    CHECK(remap(from, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    CHECK(remap(to, 3 * PAGE, 8 * PAGE, 0, NULL) == to);
+    for (int i = 3; i < 8; i++)
+        to[i * PAGE] = (unsigned char)(i + 1);
+    CHECK(remap(to, 8 * PAGE, 20 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, last) == last);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(last[i * PAGE], i < 8 ? i + 1 : 0);
+    last[19 * PAGE] = 1;
+    CHECK_FAULT(to, PROBE_READ, SIGSEGV, SEGV_MAPERR);
+    CHECK_FAULT(to + 7 * PAGE, PROBE_READ, SIGSEGV, SEGV_MAPERR);
+}
+
 TEST(mremap, success, "a file mapping grows and moves with the file behind it")
 {
     int fd = make_file(4 * PAGE);

@@ -105,6 +105,106 @@ static void second_is_idle(int i)
         CHECK_OK(sched_setscheduler(0, SCHED_IDLE, &none));
 }
 
+/* Round trips in RUN_MS of two processes that wait for each other over pipes, beside a third that computes. */
+static unsigned long round_trips_beside_a_spinner(void)
+{
+    struct contest *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int there[2], back[2];
+    pid_t pid[3];
+    char byte = 0;
+    CHECK(c != MAP_FAILED);
+    CHECK_OK(pipe(there));
+    CHECK_OK(pipe(back));
+    for (int i = 0; i < 3; i++) {
+        pid[i] = cella_fork();
+        CHECK(pid[i] >= 0);
+        if (pid[i] == 0) {
+            for (;;) {
+                if (i == 0)
+                    c->count[1]++;
+                else if (i == 1) {
+                    CHECK_EQ(write(there[1], &byte, 1), 1);
+                    CHECK_EQ(read(back[0], &byte, 1), 1);
+                    c->count[0]++;
+                } else {
+                    CHECK_EQ(read(there[0], &byte, 1), 1);
+                    CHECK_EQ(write(back[1], &byte, 1), 1);
+                }
+            }
+        }
+    }
+    usleep(RUN_MS * 1000);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kill(pid[i], SIGKILL));
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(waitpid(pid[i], NULL, 0), pid[i]);
+    for (int i = 0; i < 2; i++)
+        close(there[i]), close(back[i]);
+    CHECK(c->count[1] > 0);
+    return c->count[0];
+}
+
+TEST(sched_setaffinity, success, "who sleeps and wakes has the CPU before one that computes")
+{
+    unsigned long trips = 0;
+    stay_on_one_cpu();
+    for (int round = 0; round < 3 && trips <= 1000; round++)
+        trips = round_trips_beside_a_spinner();
+    CHECK(trips > 1000); /* turns of 4 ms would make 75 */
+}
+
+/* Two processes count and a third is real-time, all on one CPU; then the first two may leave it. Answers whether each gets its share
+ * in RUN_MS, false in *may without the right to real-time priorities. */
+static bool leave_busy_cpu(const cpu_set_t *one, const cpu_set_t *all, bool *may)
+{
+    struct contest *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct sched_param param = {.sched_priority = 1};
+    double counted[2];
+    pid_t pid[3];
+    CHECK(c != MAP_FAILED);
+    for (int i = 0; i < 3; i++) {
+        pid[i] = cella_fork();
+        CHECK(pid[i] >= 0);
+        if (pid[i] == 0)
+            for (;;)
+                if (i < 2)
+                    c->count[i]++;
+        CHECK_OK(sched_setaffinity(pid[i], sizeof(*one), one));
+    }
+    *may = sched_setscheduler(pid[2], SCHED_FIFO, &param) == 0;
+    usleep(20000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(sched_setaffinity(pid[i], sizeof(*all), all));
+        counted[i] = (double)c->count[i];
+    }
+    usleep(RUN_MS * 1000);
+    for (int i = 0; i < 2; i++)
+        counted[i] = (double)c->count[i] - counted[i];
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kill(pid[i], SIGKILL));
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(waitpid(pid[i], NULL, 0), pid[i]);
+    return counted[0] > 0.2 * counted[1] && counted[1] > 0.2 * counted[0];
+}
+
+TEST(sched_setscheduler, success, "who shares a CPU with a busy real-time process gets time on another one")
+{
+    cpu_set_t all, one, rest;
+    bool fair = false, may = true;
+    CHECK_OK(sched_getaffinity(0, sizeof(all), &all));
+    if (CPU_COUNT(&all) < 2)
+        SKIP("there is one CPU only");
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CPU_XOR(&rest, &all, &one);
+    CHECK_OK(sched_setaffinity(0, sizeof(rest), &rest));
+    for (int round = 0; round < 3 && !fair && may; round++)
+        fair = leave_busy_cpu(&one, &all, &may);
+    if (!may)
+        SKIP("no right to real-time priorities");
+    CHECK(fair);
+}
+
 TEST(sched_setscheduler, success, "SCHED_IDLE runs on what others leave")
 {
     CHECK(compete(second_is_idle, 4, 1e12));

@@ -244,6 +244,23 @@ TEST(arch_prctl, limit, "EPERM for a base outside of user addresses")
     CHECK_EQ(ret, -EPERM);
 }
 
+TEST(arch_prctl, limit, "AMX tiles that are granted on request can be used")
+{
+    static const unsigned char config[64] __attribute__((aligned(64))) = {
+        [0] = 1, [16] = 64, [48] = 1}; /* palette 1; tile 0: 64 bytes a row, one row */
+    unsigned char row[64];
+    memset(row, 0x55, sizeof(row));
+    if (syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, 18) != 0)
+        return;
+    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0x00\n\t"       /* ldtilecfg (%rax) */
+                     ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xc0\n\t"       /* tilezero %tmm0 */
+                     ".byte 0xc4, 0xe2, 0x7a, 0x4b, 0x04, 0x13\n\t" /* tilestored %tmm0, (%rbx,%rdx) */
+                     ".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0"           /* tilerelease */
+                     ::"a"(config), "b"(row), "d"(64l) : "memory");
+    for (size_t i = 0; i < sizeof(row); i++)
+        CHECK_EQ(row[i], 0);
+}
+
 TEST(personality, success, "answers the former value, and a child inherits the new one")
 {
     long before = syscall(SYS_personality, 0xffffffff);

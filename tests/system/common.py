@@ -4,11 +4,13 @@
 A test file defines tests with @test or add() and ends with main(). Each test prints one line, `ok NAME`, `not ok NAME: why` or
 `skip NAME: why`; the file exits 1 if any failed. Arguments select the tests whose name contains one of them.
 
-The environment says what is tested: CELLA (the command), CELLA_BUILD (its build directory), CELLA_QUICK=1 (smaller inputs).
+The environment says what is tested: CELLA (the command), CELLA_BUILD (its build directory), CELLA_QUICK=1 (smaller inputs),
+CELLA_LONG=1 (longer runs).
 """
 
 import atexit
 import contextlib
+import errno
 import os
 import pwd
 import shutil
@@ -24,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.abspath(os.environ.get("CELLA_BUILD") or os.path.join(ROOT, "build"))
 CELLA = os.path.abspath(os.environ.get("CELLA") or os.path.join(BUILD, "cella"))
 QUICK = os.environ.get("CELLA_QUICK") == "1"
+LONG = os.environ.get("CELLA_LONG") == "1"
 SOURCES = os.path.join(ROOT, "tests", "system", "src")
 
 # What a keep gives its first program, and so what the native run gets too.
@@ -232,6 +235,22 @@ def need(program):
     """Skips the test where a program is not installed."""
     if not shutil.which(program, path=ENVIRONMENT["PATH"]):
         raise Skip(f"{program} is not installed")
+
+
+# System calls that a keep may be without, with harmless arguments.
+CALLS = {"socket": (41, 2, 1), "socketpair": (53, 1, 1), "semget": (64, 0, 1, 0o600), "msgget": (68, 0, 0o600), "shmget": (29, 0, 4096, 0o600),
+         "mq_open": (240,)}
+_absent = {}
+
+
+def need_calls(*names):
+    """Skips the test while the keep's kernel lacks one of these calls (for socket: of the Internet)."""
+    for name in names:
+        if name not in _absent:
+            code = keep([compiled("answers"), *map(str, CALLS[name])]).code
+            _absent[name] = code in (errno.ENOSYS, errno.EAFNOSUPPORT)
+        if _absent[name]:
+            raise Skip(f"{name}: not in the keep yet")
 
 
 def descendants(pid):

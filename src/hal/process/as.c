@@ -36,7 +36,7 @@ struct hal_as *as_alloc(void)
     /* An idle CPU may linger in one for long, so the oldest need not be the first to be gone. */
     struct hal_as *old, *tmp;
     unsigned looks = 0;
-    list_for_each_safe(old, tmp, &graveyard, link) {
+    list_for_each_safe (old, tmp, &graveyard, link) {
         if (!hal_can_signal || looks++ >= GRAVEYARD_LOOKS)
             break;
         if (HOST3(HOST_tgkill, old->pid, old->pid, 0) == -ESRCH_HOST) {
@@ -178,8 +178,20 @@ int hal_as_move(uaddr_t old_addr, size_t old_len, uaddr_t new_addr, size_t new_l
 {
     if (old_addr == new_addr)
         return (int)check(HOST4(HOST_mremap, old_addr, old_len, new_len, 0));
-    return (int)check(HOST6(HOST_mremap, old_addr, old_len, new_len,
-                            H_MREMAP_MAYMOVE | H_MREMAP_FIXED, new_addr, 0));
+    int err = (int)check(HOST6(HOST_mremap, old_addr, old_len, new_len,
+                               H_MREMAP_MAYMOVE | H_MREMAP_FIXED, new_addr, 0));
+    /* The host keeps apart what is one area here, such as a moved mapping and the tail that it grew
+     * later, and moves one at a time: halve the range until each part is one. */
+    size_t half = old_len / 2 & PAGE_MASK;
+    if (err != -EFAULT || !half)
+        return err;
+    err = hal_as_move(old_addr, half, new_addr, half);
+    if (err)
+        return err;
+    err = hal_as_move(old_addr + half, old_len - half, new_addr + half, new_len - half);
+    if (err)
+        hal_as_move(new_addr, half, old_addr, half);
+    return err;
 }
 
 int hal_as_resident(uaddr_t addr, size_t len, uint8_t *vec)

@@ -154,7 +154,7 @@ void mm_switch_to(struct mm *mm)
     while (this_cpu()->as != mm->as) {
         struct cpu *c = this_cpu();
         if (!hal_as_ready(mm->as, c->id)) {
-            schedule();
+            sched_give_way();
             continue;
         }
         c->as = mm->as;

@@ -8,16 +8,11 @@
  * under wake_lock whether it really sleeps; a waker sets the state back under the same lock and
  * queues the thread only when it no longer runs.
  *
- * Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
+ * The order of those who wait: proc/run_queue.c. Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
  * it holds the right address space (the switch is then a function call once the waker sleeps); else
- * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere longer than
- * STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy.
- *
- * Order in a run queue: by rank (real-time priorities, then normal threads, then SCHED_IDLE), first
- * come first served within one. Normal threads take turns of SLICE_NS. A nice value below 0 makes
- * the turn longer; one above 0 makes the thread sit out after a turn, so long that against one
- * other thread it gets the share that Linux would give it (a slice cannot be shorter than a tick).
- * Nobody starves: every FAIR_NS the thread that has waited longest has a turn, whatever its rank.
+ * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere for a
+ * little, then sleeps - with a short deadline while other CPUs are busy. A busy one takes
+ * over, by its ticks, what waits elsewhere much longer than here.
  *
  * Locks: thread->wake_lock -> cpu->rq_lock.
  */
@@ -30,14 +25,11 @@
 #include "dev/host_ring.h"
 #include "mm/mm.h"
 #include "proc/cpus.h"
+#include "proc/run_queue.h"
 #include "proc/task.h"
 
-#define SLICE_NS (4 * NSEC_PER_MSEC)
 #define POLL_NS (30 * NSEC_PER_USEC)
-#define STEAL_AGE_NS (20 * NSEC_PER_USEC)
 #define FAIR_NS (100 * NSEC_PER_MSEC)
-#define RR_SLICE_NS (100 * NSEC_PER_MSEC)
-#define SLICE_MAX_NS (100 * NSEC_PER_MSEC)
 #define BUSY_SLEEP_MIN_NS (100 * NSEC_PER_USEC)
 #define BUSY_SLEEP_MAX_NS (4 * NSEC_PER_MSEC)
 
@@ -72,165 +64,17 @@ static void run_timers(ktime_t now)
     sched_timer_hint(ktimers_run());
 }
 
-static bool affine(const struct thread *t, unsigned cpu)
-{
-    return t->affinity[cpu / 64] >> (cpu % 64) & 1;
-}
-
-static struct hal_as *thread_as(const struct thread *t)
-{
-    return t->mm ? t->mm->as : NULL;
-}
-
-/* ---- policies and nice values ---- */
-
-static int rank_of(const struct thread *t)
-{
-    switch (t->sched_policy) {
-    case SCHED_FIFO_K:
-    case SCHED_RR_K: return t->rt_priority;
-    case SCHED_IDLE_K: return -1;
-    default: return 0;
-    }
-}
-
-static bool is_plain(const struct thread *t)
-{
-    return t->sched_policy == SCHED_OTHER_K && t->nice == 0;
-}
-
-/* ns * 1.25^levels, the ratio of the weights of two threads that are `levels` of nice apart */
-static ktime_t scale_by_nice(ktime_t ns, int levels)
-{
-    while (levels-- > 0)
-        ns += ns / 4;
-    return ns;
-}
-
-/* When the turn ends that t begins, or goes on with, now. */
-static ktime_t turn_end(struct thread *t, ktime_t now)
-{
-    ktime_t slice = SLICE_NS;
-    if (likely(is_plain(t)))
-        return now + SLICE_NS;
-    if (t->sched_policy == SCHED_FIFO_K)
-        return KTIME_NEVER;
-    if (t->sched_policy == SCHED_RR_K)
-        slice = RR_SLICE_NS;
-    else if (t->nice < 0)
-        slice = k_min(scale_by_nice(SLICE_NS, -t->nice), SLICE_MAX_NS);
-    if (now >= t->turn_end || t->turn_end > now + slice)
-        t->turn_end = now + slice;
-    return t->turn_end;
-}
-
-/* Does t, which is being preempted, stay in front of its equals? */
-static bool keeps_turn(const struct thread *t, ktime_t now)
-{
-    if (likely(is_plain(t)))
-        return false;
-    return t->sched_policy == SCHED_FIFO_K ||
-           ((t->sched_policy == SCHED_RR_K || t->nice < 0) && now < t->turn_end);
-}
-
-/* After t has run for `ran` */
-static void sit_out(struct thread *t, ktime_t now, ktime_t ran)
-{
-    if (t->sched_policy == SCHED_FIFO_K || t->sched_policy == SCHED_RR_K)
-        return;
-    ktime_t share = scale_by_nice(k_min(ran, SLICE_NS), t->nice);
-    /* The other thread's turns end with ticks; a wait that ends just after one would last for one
-     * more. */
-    t->not_before = now + k_min(share - k_min(share, SLICE_NS / 2), FAIR_NS);
-}
-
-/* Should the newly runnable t have the CPU at once? What is equal waits for the end of the turn. */
-static bool preempts(const struct thread *t, const struct thread *running)
-{
-    int mine = rank_of(t), its = rank_of(running);
-    return mine > its || (mine == its && mine <= 0 && t->nice < running->nice);
-}
-
-/* ---- run queues ---- */
-
-static void rq_put(struct cpu *c, struct thread *t, bool front)
-{
-    struct list *at;
-    int rank = rank_of(t);
-    t->queued_at = time_mono_ns();
-    t->cpu = c->id;
-    spin_lock(&c->rq_lock);
-    t->queued = true;
-    if (front) {
-        for (at = c->rq.next;
-             at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) > rank; at = at->next)
-            ;
-        list_add_tail(&t->rq_link, at);
-    } else {
-        for (at = c->rq.prev;
-             at != &c->rq && rank_of(list_entry(at, struct thread, rq_link)) < rank; at = at->prev)
-            ;
-        list_add(&t->rq_link, at);
-    }
-    c->nr_running++;
-    spin_unlock(&c->rq_lock);
-}
-
-/* Takes the first thread of c's queue that may run on `on` now. */
-static struct thread *rq_take(struct cpu *c, struct cpu *on, ktime_t now)
-{
-    if (!READ_ONCE(c->nr_running))
-        return NULL;
-    ktime_t aged_before = now > STEAL_AGE_NS ? now - STEAL_AGE_NS : 0;
-    struct thread *t, *found = NULL, *oldest = NULL;
-    bool in_order = true;
-    spin_lock(&c->rq_lock);
-    if (unlikely(c == on && now >= c->fair_at)) {
-        c->fair_at = now + FAIR_NS;
-        in_order = false;
-    }
-    list_for_each (t, &c->rq, rq_link) {
-        struct hal_as *as = thread_as(t);
-        if (c != on) {
-            /* What its own CPU could only run after a change of address space is taken at once, the
-             * rest when it has waited a while. */
-            bool foreign = as && as != c->as;
-            if ((!foreign && t->queued_at > aged_before) || !affine(t, on->id))
-                continue;
-        }
-        /* Another CPU is still leaving its stack. To wait for that here could be to wait for a CPU
-         * that waits for us. */
-        if (t != on->thread && READ_ONCE(t->on_cpu))
-            continue;
-        if (as && as != on->as && !hal_as_ready(as, on->id))
-            continue;
-        if (!oldest || t->queued_at < oldest->queued_at)
-            oldest = t;
-        if (likely(in_order && (t->not_before <= now || c != on))) {
-            found = t;
-            break;
-        }
-        if (!found && t->not_before <= now)
-            found = t;
-    }
-    /* Who sits out runs when nobody else wants to; who has waited too long runs now. */
-    if (!found || (unlikely(!in_order) && oldest->queued_at + FAIR_NS <= now))
-        found = oldest;
-    if (found) {
-        list_del(&found->rq_link);
-        found->queued = false;
-        c->nr_running--;
-    }
-    spin_unlock(&c->rq_lock);
-    return found;
-}
-
 static void enqueue(struct thread *t);
 
 static struct thread *pick_next(struct cpu *c, ktime_t now)
 {
     struct thread *t;
-    while ((t = rq_take(c, c, now))) {
+    ktime_t aged = 0;
+    if (unlikely(now >= c->fair_at)) {
+        c->fair_at = now + FAIR_NS;
+        aged = now - k_min(now, (ktime_t)FAIR_NS);
+    }
+    while ((t = rq_take(c, c, now, aged))) {
         if (likely(affine(t, c->id)))
             return t;
         /* Its affinity was changed while it was queued. */
@@ -239,7 +83,7 @@ static struct thread *pick_next(struct cpu *c, ktime_t now)
         spin_unlock(&t->wake_lock);
     }
     for (unsigned i = 1; i < nr_cpus; i++) {
-        t = rq_take(&cpus[(c->id + i) % nr_cpus], c, now);
+        t = rq_take(&cpus[(c->id + i) % nr_cpus], c, now, 0);
         if (t)
             return t;
     }
@@ -269,13 +113,16 @@ static void enqueue(struct thread *t)
         affine(t, me->id) && (!as || hal_as_ready(as, me->id)))
         target = me;
     rq_put(target, t, false);
+    bool preempt = rq_preempts(t, target, t->queued_at);
     if (target == me) {
-        if (unlikely(preempts(t, me->thread)))
+        if (unlikely(preempt))
             WRITE_ONCE(me->need_resched, 1);
         return;
     }
-    __atomic_store_n(&target->need_resched, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&target->idle, __ATOMIC_SEQ_CST) == IDLE_SLEEPING)
+    if (preempt)
+        __atomic_store_n(&target->need_resched, 1, __ATOMIC_SEQ_CST);
+    uint32_t idle = __atomic_load_n(&target->idle, __ATOMIC_SEQ_CST);
+    if (idle == IDLE_SLEEPING || (idle == IDLE_NO && preempt))
         hal_cpu_kick(target->id);
 }
 
@@ -299,6 +146,7 @@ void sched_add_new(struct thread *t)
 {
     t->state = THREAD_RUNNABLE;
     t->cpu = this_cpu()->id;
+    t->vruntime = rq_running_vruntime(this_cpu(), time_mono_ns());
     spin_lock(&t->wake_lock);
     if (affine(t, t->cpu))
         rq_put(this_cpu(), t, false);
@@ -322,17 +170,20 @@ static void finish_switch(void)
         thread_put(prev);
 }
 
-static void account_switch(struct cpu *c, struct thread *prev, struct thread *next, ktime_t now)
+static void account(struct cpu *c, struct thread *prev, ktime_t now)
 {
     ktime_t ran = now - prev->acct_since;
     prev->run_ns += ran;
-    next->acct_since = now;
+    prev->acct_since = now;
+    if (likely(!is_realtime(rank_of(prev)) && prev != c->idle_thread)) {
+        prev->vruntime += weighed(ran, prev->nice);
+        if (!READ_ONCE(c->nr_running) && (int64_t)(prev->vruntime - c->vtime) > 0)
+            WRITE_ONCE(c->vtime, prev->vruntime);
+    }
     if (unlikely(READ_ONCE(c->kernel_ticks)))
         prev->kernel_ticks += __atomic_exchange_n(&c->kernel_ticks, 0, __ATOMIC_RELAXED);
     if (unlikely(READ_ONCE(c->user_ticks)))
         prev->user_ticks += __atomic_exchange_n(&c->user_ticks, 0, __ATOMIC_RELAXED);
-    if (unlikely(prev->nice > 0))
-        sit_out(prev, now, ran);
 }
 
 static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, ktime_t now)
@@ -341,9 +192,16 @@ static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, k
         cpu_relax(); /* its last CPU is leaving its stack */
     next->running = true;
     next->on_cpu = true;
-    next->cpu = c->id;
-    account_switch(c, prev, next, now);
-    c->slice_end = turn_end(next, now);
+    if (unlikely(next->cpu != c->id)) {
+        next->vruntime += READ_ONCE(c->vtime) - READ_ONCE(cpus[next->cpu].vtime);
+        next->cpu = c->id;
+    }
+    next->acct_since = now;
+    WRITE_ONCE(c->run_since, now);
+    WRITE_ONCE(c->run_vruntime, next->vruntime);
+    WRITE_ONCE(c->run_nice, next->nice);
+    WRITE_ONCE(c->run_rank, next == c->idle_thread ? RANK_IDLE : rank_of(next));
+    c->slice_end = rq_turn_end(next, now);
     if (next == prev)
         return;
     next->rseq_dirty = next->rseq != 0;
@@ -372,8 +230,13 @@ static void switch_to(struct cpu *c, struct thread *prev, struct thread *next, k
     }
 }
 
-/* preempted: the running thread is not done with its turn of its own will. */
-static void switch_away(bool preempted)
+enum leave {
+    LEAVE_SLEEP, /* unless it has been woken already */
+    LEAVE_YIELD, /* others first */
+    LEAVE_PREEMPTED
+};
+
+static void switch_away(enum leave why)
 {
     struct cpu *c = this_cpu();
     struct thread *prev = c->thread;
@@ -381,13 +244,16 @@ static void switch_away(bool preempted)
     host_ring_poll();
     run_timers(now);
     WRITE_ONCE(c->need_resched, 0);
+    account(c, prev, now);
+    if (why == LEAVE_YIELD)
+        rq_give_way(c, prev);
     spin_lock(&prev->wake_lock);
     if (prev != c->idle_thread) {
         if (prev->state == THREAD_RUNNABLE) {
             prev->nr_involuntary++;
             prev->running = false;
             if (likely(affine(prev, c->id)))
-                rq_put(c, prev, preempted && keeps_turn(prev, now));
+                rq_put(c, prev, why == LEAVE_PREEMPTED && rq_keeps_turn(prev, now));
             else
                 enqueue(prev);
         } else {
@@ -404,7 +270,12 @@ static void switch_away(bool preempted)
 
 void schedule(void)
 {
-    switch_away(false);
+    switch_away(LEAVE_SLEEP);
+}
+
+void sched_give_way(void)
+{
+    switch_away(LEAVE_YIELD);
 }
 
 struct sleep_timer {
@@ -451,7 +322,31 @@ void sched_resched(void)
         if (READ_ONCE(c->nr_running) == 0 && affine(c->thread, c->id))
             return;
     }
-    switch_away(true);
+    switch_away(LEAVE_PREEMPTED);
+}
+
+/* Takes over a thread that has waited on another CPU much longer than any has here: there are more
+ * of them there, or real-time threads leave no time. One CPU is looked at in each tick. */
+static void balance(struct cpu *c, ktime_t now)
+{
+    struct thread *t;
+    ktime_t since = now;
+    if (nr_cpus == 1 || is_realtime(c->run_rank))
+        return;
+    spin_lock(&c->rq_lock);
+    list_for_each (t, &c->rq, rq_link)
+        since = k_min(since, t->queued_at);
+    spin_unlock(&c->rq_lock);
+    ktime_t longer = 2 * (now - since) + 2 * SLICE_NS;
+    unsigned other = 1 + (unsigned)(now / SLICE_NS % (nr_cpus - 1));
+    if (longer >= now)
+        return;
+    t = rq_take(&cpus[(c->id + other) % nr_cpus], c, now, now - longer);
+    if (!t)
+        return;
+    rq_put(c, t, false);
+    if (rq_preempts(t, c, now))
+        WRITE_ONCE(c->need_resched, 1);
 }
 
 void sched_tick(void)
@@ -460,6 +355,7 @@ void sched_tick(void)
     ktime_t now = time_mono_ns();
     host_ring_poll();
     run_timers(now);
+    balance(c, now);
     if (READ_ONCE(c->nr_running) && (now >= c->slice_end || now >= c->fair_at))
         WRITE_ONCE(c->need_resched, 1);
 }
@@ -557,7 +453,7 @@ static bool idle_work(struct cpu *c)
         if (o == c || !READ_ONCE(o->nr_running))
             continue;
         /* A look at the first one is enough here; schedule() takes it under the lock. */
-        struct thread *t = rq_take(o, c, now);
+        struct thread *t = rq_take(o, c, now, 0);
         if (t) {
             rq_put(c, t, true);
             return true;
@@ -614,6 +510,7 @@ void sched_init_cpu(unsigned id, void *idle_stack)
     ref_init(&idle->ref, 1);
     c->idle_thread = idle;
     c->thread = idle;
+    c->run_rank = RANK_IDLE;
     c->kstack_top = (uint64_t)idle_stack + KSTACK_SIZE;
 }
 

@@ -32,6 +32,8 @@ enum thread_state {
 void sched_init(void);
 /* Gives the CPU away. With state RUNNABLE the thread stays in the run queue. */
 void schedule(void);
+/* sched_yield(2): the same for a thread that is RUNNABLE and wants others to go first. */
+void sched_give_way(void);
 /* Sleeps in the state already set until woken or until the deadline; true when the deadline passed.
  */
 bool schedule_timeout(ktime_t deadline);

@@ -41,7 +41,7 @@ static struct thread *thread_or_current(kpid_t tid)
 
 int64_t sys_sched_yield(void)
 {
-    schedule();
+    sched_give_way();
     return 0;
 }
 

@@ -186,8 +186,8 @@ struct thread {
     spinlock_t wake_lock; /* state, queued */
     int nice;
     int sched_policy, rt_priority;
-    ktime_t turn_end;   /* while it is not plain (proc/sched.c): of the turn that it has begun */
-    ktime_t not_before; /* nice values above 0: it sits out till then */
+    ktime_t turn_end;  /* SCHED_RR: of the turn that it has begun */
+    uint64_t vruntime; /* ns, in the scale of `cpu` (proc/sched.c) */
     bool sched_reset_on_fork;
     uint64_t affinity[HAL_MAX_CPUS / 64];
 

@@ -20,7 +20,7 @@ static void three_rounds(void *arg)
 {
     for (int i = 0; i < 3; i++) {
         note(*(const char *)arg);
-        schedule();
+        sched_give_way();
     }
 }
 

@@ -36,6 +36,12 @@ struct cpu {
     struct hal_as *as; /* current address space */
     ktime_t slice_end; /* the running thread's turn ends */
     ktime_t fair_at;   /* the thread that has waited longest has a turn next */
+    uint64_t vtime;    /* virtual time (proc/sched.c); under rq_lock, read without */
+    /* Of the running thread, for wakers on other CPUs: when its turn began, and what it was then.
+     */
+    ktime_t run_since;
+    uint64_t run_vruntime;
+    int run_nice, run_rank;
     uint64_t nr_switches, idle_ns;
     ktime_t idle_since;     /* 0: not idle; what idle_ns lacks while it is */
     uint64_t nr_interrupts; /* ticks and kicks that met workload code */

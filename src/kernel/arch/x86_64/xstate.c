@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended processor state (x87, SSE, AVX, AVX-512, AMX): save areas. Intel SDM vol. 1 chapter 13.
+ * Extended processor state (x87, SSE, AVX, AVX-512): save areas. Intel SDM vol. 1 chapter 13.
  *
  * Thread switches use the compacted form (XSAVEC), signal frames the standard one (XSAVE). The size
  * of an area is that of the larger, the standard form. Components that are handed out on demand only
