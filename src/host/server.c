@@ -215,6 +215,14 @@ static void ring_wait(struct server *server, bool expect_more)
     __atomic_store_n(&window->sq_waiting, 0, __ATOMIC_RELAXED);
 }
 
+/* Nobody waits for this alone, unless the keep says so: one wake-up for all in the ring. */
+static bool is_quiet(const struct server_call *call)
+{
+    uint64_t head = call->req.a[1] & 1 ? sizeof(struct cella_host_sockaddr) : 0;
+    return (call->req.op == CELLA_HOST_RECV && call->result == 0) ||
+           (call->req.op == CELLA_HOST_SEND && call->result + (int64_t)head == call->req.data_len);
+}
+
 static void *worker_thread(void *arg)
 {
     struct server *server = arg;
@@ -225,7 +233,7 @@ static void *worker_thread(void *arg)
         int slot = ring_take(server);
         if (slot < 0) {
             if (wake_due)
-                server_wake_keep(server);
+                server_wake_wanted(server);
             wake_due = false;
             if (!worker_is_done(server))
                 ring_wait(server, expect_more);
@@ -244,7 +252,7 @@ static void *worker_thread(void *arg)
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
             if (wake_due)
-                server_wake_keep(server);
+                server_wake_wanted(server);
             wake_due = false;
             pthread_mutex_unlock(&server->lead);
             call.may_block = true;
@@ -252,8 +260,7 @@ static void *worker_thread(void *arg)
             if (served == SERVED)
                 call_finish(&call);
             pthread_mutex_lock(&server->lead);
-        } else if (served == SERVED && call.req.op == CELLA_HOST_SEND) {
-            /* Nobody waits for this one alone: one wake-up for all in the ring. */
+        } else if (served == SERVED && is_quiet(&call)) {
             server_publish(server, call.slot, call.result, call.answer_len);
             wake_due = true;
         } else if (served == SERVED) {

@@ -170,6 +170,9 @@ int64_t net_sock_new(struct net *net, int fd, int family, bool is_stream, struct
     sock->live = true;
     pthread_mutex_unlock(&net->lock);
 
+    int on = 1;
+    if (is_stream)
+        setsockopt(mine, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     /* Nobody else has its number yet. */
     pthread_mutex_lock(&sock->lock);
     sock->fd = steal_fd(&mine);
@@ -505,9 +508,6 @@ static enum served control_locked(struct server_call *call, struct net *net, str
             call->result = -errno;
         else
             answer_addr(call, &addr, sock->family);
-        break;
-    case CELLA_HOST_SET_NODELAY:
-        call->result = set_option(sock, IPPROTO_TCP, TCP_NODELAY, value);
         break;
     case CELLA_HOST_SET_KEEPALIVE:
         call->result = set_option(sock, SOL_SOCKET, SO_KEEPALIVE, value);

@@ -262,7 +262,8 @@ static void wait_done(struct host_call *c)
         return;
     }
     take_answer(c->shared, c->recv_len);
-    host_call_submit(c, WAIT_SIZE);
+    /* The other one is out. */
+    host_call_submit_lazy(c, WAIT_SIZE);
 }
 
 int host_net_start(void)
@@ -386,6 +387,7 @@ void host_sock_release(struct host_sock *hs)
     hs->released = true;
     host_sock_orphan(hs);
     spin_unlock(&hs->lock);
+    ktimer_cancel(&hs->cork_timer);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     while (__atomic_load_n(&upcall_sock, __ATOMIC_SEQ_CST) == hs)
         hal_cpu_yield();

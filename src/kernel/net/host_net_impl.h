@@ -8,6 +8,7 @@
 #include "base/spinlock.h"
 #include "dev/host_ring.h"
 #include "net/host_net.h"
+#include "time/time.h"
 
 struct chunk;
 
@@ -30,6 +31,9 @@ struct host_sock {
     bool blocked;       /* the host took less than all: until NET_WRITABLE */
     bool writable_seen; /* since `out` was submitted */
     bool want_writable;
+    bool out_wanted, grant_wanted; /* the end of the request is waited for: host_ring_want */
+    bool corked, cork_over, cork_armed; /* small pieces wait; have waited enough; the timer runs */
+    struct ktimer cork_timer;
     bool shut_wanted, shut_done, discard, released, closed;
     bool listening, connecting, eof;
     int send_error;               /* a stream's: no more can be sent or received */
