@@ -26,7 +26,7 @@
 
 _Static_assert((CELLA_HOST_SLOTS & (CELLA_HOST_SLOTS - 1)) == 0, "ring index is a mask");
 
-static uint64_t now_ns(void)
+uint64_t server_now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -196,7 +196,7 @@ static void ring_wait(struct server *server, bool expect_more)
     struct cella_host_window *window = server->window;
 
     if (server->spin_ns && expect_more) {
-        uint64_t until = now_ns() + server->spin_ns;
+        uint64_t until = server_now_ns() + server->spin_ns;
         do {
             for (int i = 0; i < 32; i++) {
                 if (!ring_is_empty(server))
@@ -205,7 +205,7 @@ static void ring_wait(struct server *server, bool expect_more)
             }
             /* Whoever else wants this processor may be who we wait for. */
             sched_yield();
-        } while (now_ns() < until);
+        } while (server_now_ns() < until);
     }
     uint32_t doorbell = __atomic_load_n(&window->sq_doorbell, __ATOMIC_ACQUIRE);
     __atomic_store_n(&window->sq_waiting, 1, __ATOMIC_RELAXED);

@@ -549,7 +549,7 @@ enum served server_net_call(struct server_call *call)
     }
     pthread_mutex_unlock(&sock->lock);
     if (call->req.op == CELLA_HOST_RECV)
-        net_deliver(call->server);
+        net_deliver(call->server, false);
     return served;
 }
 
@@ -565,7 +565,7 @@ enum served server_net_wait(struct server_call *call)
     net->waits[net->nr_waits].data = call->data;
     net->waits[net->nr_waits++].len = call->req.data_len;
     pthread_mutex_unlock(&net->lock);
-    net_deliver(call->server);
+    net_deliver(call->server, false);
     return SERVED_PENDING;
 }
 

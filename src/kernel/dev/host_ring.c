@@ -53,8 +53,8 @@ static spinlock_t ring_lock = SPINLOCK_INIT, poll_lock = SPINLOCK_INIT,
                   emergency_lock = SPINLOCK_INIT;
 static struct wait_queue slot_wait;
 static bool emergency_done;
-static bool flush_due;        /* something was submitted and the host not told */
-static uint32_t nr_expected;  /* calls in flight that wait for no user, peer or time */
+static bool flush_due;       /* something was submitted and the host not told */
+static uint32_t nr_expected; /* calls in flight that wait for no user, peer or time */
 struct host_op_count host_op_counts[CELLA_HOST_NR_OPS];
 uint64_t host_bad_replies;
 

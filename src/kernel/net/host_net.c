@@ -384,7 +384,7 @@ void host_sock_release(struct host_sock *hs)
     spin_lock(&hs->lock);
     hs->ops = NULL;
     hs->owner = NULL;
-    hs->released = true;
+    hs->released = hs->releasing = true;
     host_sock_orphan(hs);
     spin_unlock(&hs->lock);
     ktimer_cancel(&hs->cork_timer);
@@ -392,4 +392,5 @@ void host_sock_release(struct host_sock *hs)
     while (__atomic_load_n(&upcall_sock, __ATOMIC_SEQ_CST) == hs)
         hal_cpu_yield();
     host_sock_pump(hs);
+    host_sock_released(hs);
 }

@@ -12,7 +12,7 @@
 #define ORPHANS_MAX (16u << 20) /* unsent bytes of released endpoints */
 #define CORK_MAX (64u << 10)
 #define CORK_NS (200 * NSEC_PER_MSEC) /* as Linux does */
-#define CREDIT_SMALL 1024u      /* gathered credit that goes out when the host has none left */
+#define CREDIT_SMALL 1024u /* gathered credit that goes out when the host has none left */
 
 struct chunk { /* bytes to send; of a datagram the address stands before them */
     struct list link;
@@ -26,7 +26,7 @@ static uint32_t orphan_bytes;
 /* The end of a request; lock held. True: it was the last, and hs is the caller's to free. */
 static bool is_over(const struct host_sock *hs)
 {
-    return hs->closed && !hs->out_busy && !hs->grant_busy;
+    return hs->closed && !hs->out_busy && !hs->grant_busy && !hs->releasing;
 }
 
 static void sock_free(struct host_sock *hs)
@@ -203,12 +203,12 @@ static void out_done(struct host_call *call)
     if (hs->out_wanted)
         host_ring_want(-1);
     hs->out_wanted = false;
-    bool over = is_over(hs);
+    bool over = is_over(hs), closed = call->op == CELLA_HOST_CLOSE;
     spin_unlock(&hs->lock);
-    if (over) {
+    if (over)
         sock_free(hs);
+    if (closed)
         return;
-    }
     host_upcall_begin(hs);
     if (error)
         host_sock_fails(hs, error);
@@ -307,10 +307,20 @@ void host_sock_cork(struct host_sock *hs, bool corked, bool push)
 {
     spin_lock(&hs->lock);
     hs->corked = corked;
-    hs->cork_over = push;
+    hs->cork_over = push && !list_empty(&hs->queue);
     spin_unlock(&hs->lock);
     if (push)
         host_sock_pump(hs);
+}
+
+void host_sock_released(struct host_sock *hs)
+{
+    spin_lock(&hs->lock);
+    hs->releasing = false;
+    bool over = is_over(hs);
+    spin_unlock(&hs->lock);
+    if (over)
+        sock_free(hs);
 }
 
 uint64_t host_sock_unsent(struct host_sock *hs)
@@ -373,11 +383,11 @@ static void grant_done(struct host_call *call)
     if (hs->grant_wanted)
         host_ring_want(-1);
     hs->grant_wanted = false;
-    bool over = is_over(hs);
+    bool over = is_over(hs), released = hs->released;
     spin_unlock(&hs->lock);
     if (over)
         sock_free(hs);
-    else
+    else if (!released)
         grant_flush(hs);
 }
 

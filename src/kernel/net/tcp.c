@@ -429,8 +429,8 @@ static void tcp_option_changed(struct socket *s, int name)
                       (READ_ONCE(s->flags) & SOCKF_KEEPALIVE) != 0);
 }
 
-/* TCP_CORK, TCP_NODELAY. The host's sockets never wait to fill a segment: setting TCP_NODELAY does no
- * more than to send what is held back. */
+/* TCP_CORK, TCP_NODELAY. The host's sockets never wait to fill a segment: setting TCP_NODELAY does
+ * no more than to send what is held back. */
 void tcp_push_changed(struct socket *s, bool push)
 {
     struct tcp_conn *c = tcp_conn_of(tcp_of(s));

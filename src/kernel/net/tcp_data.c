@@ -7,8 +7,8 @@
  *
  * Urgent data, as Linux does it: the last byte sent with MSG_OOB is marked in the stream. A read
  * stops before it; without SO_OOBINLINE the next one passes over it, and recv(MSG_OOB) gives it. No
- * SIGURG is sent. MSG_MORE and TCP_CORK hold bytes back only on the way to the host: inside the keep
- * there are no segments to fill.
+ * SIGURG is sent. MSG_MORE and TCP_CORK hold bytes back only on the way to the host: inside the
+ * keep there are no segments to fill.
  */
 #include "base/errno.h"
 #include "net/tcp.h"

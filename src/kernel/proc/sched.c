@@ -11,7 +11,8 @@
  * Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
  * it holds the right address space (the switch is then a function call once the waker sleeps); else
  * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere longer than
- * STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy.
+ * STEAL_AGE_NS, then sleeps - with a short deadline while other CPUs are busy. How long it polls
+ * follows from whether that paid, for it takes the host's CPU from those it waits for.
  *
  * Order in a run queue: by rank (real-time priorities, then normal threads, then SCHED_IDLE), first
  * come first served within one. Normal threads take turns of SLICE_NS. A nice value below 0 makes
@@ -34,7 +35,7 @@
 
 #define SLICE_NS (4 * NSEC_PER_MSEC)
 #define POLL_NS (30 * NSEC_PER_USEC)
-#define POLL_MIN_NS (3 * NSEC_PER_USEC)
+#define POLL_MIN_NS (2 * NSEC_PER_USEC)
 #define POLL_PAYS_NS (8 * NSEC_PER_USEC)
 #define STEAL_AGE_NS (20 * NSEC_PER_USEC)
 #define FAIR_NS (100 * NSEC_PER_MSEC)
@@ -380,6 +381,8 @@ static void switch_away(bool preempted)
     struct cpu *c = this_cpu();
     struct thread *prev = c->thread;
     ktime_t now = time_mono_ns();
+    if (prev != c->idle_thread)
+        host_ring_flush();
     host_ring_poll();
     run_timers(now);
     WRITE_ONCE(c->need_resched, 0);
@@ -582,7 +585,8 @@ void kernel_cpu_main(unsigned id)
                (now = time_mono_ns()) - start < (host_ring_is_expecting() ? POLL_NS : poll_ns))
             cpu_relax();
         /* It pays where the wait is short; else it takes the host's CPU from whom we wait for. */
-        poll_ns = work && now - start < POLL_PAYS_NS ? POLL_NS : k_max(poll_ns / 2, POLL_MIN_NS);
+        poll_ns = work && now - start < POLL_PAYS_NS ? k_min(poll_ns * 2, POLL_NS)
+                                                     : k_max(poll_ns / 2, POLL_MIN_NS);
         if (!work) {
             host_ring_flush();
             __atomic_store_n(&c->idle, IDLE_SLEEPING, __ATOMIC_SEQ_CST);
