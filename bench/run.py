@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -123,6 +124,76 @@ class Bench:
             keep.append(wall(self.keep + [true]) * 1000)
         self.row("start of a static program, to its exit", "runc run", 0.5, "ms", native, keep)
 
+    def network(self):
+        """Servers behind -p against native ones: both run all the time, the client beside them takes turns."""
+        work = self.work
+        with open(os.path.join(work, "page"), "wb") as f:
+            f.write(b"x" * 10240)
+        redis = ["/usr/bin/redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no", "--port"]
+        for kind, port in (("native", 17871), ("keep", 17872)):
+            temp = " ".join(f"{name}_temp_path {work}/{kind}-{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+            with open(os.path.join(work, f"nginx-{kind}.conf"), "w", encoding="ascii") as f:
+                f.write(f"daemon off; worker_processes 1; user root; error_log stderr crit; pid {work}/nginx-{kind}.pid; events {{}}\n"
+                        f"http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; {temp}\n"
+                        f"server {{ listen {port}; root {work}; }} }}\n")
+        nginx = ["/usr/sbin/nginx", "-p", work, "-c"]
+        rows = [
+            ("redis GET through -p", 0.8, lambda port, kind: redis + [str(port)], lambda port: self.redis(port, "get")),
+            ("redis SET through -p", 0.8, lambda port, kind: redis + [str(port)], lambda port: self.redis(port, "set")),
+            ("nginx 10 KB through -p", 0.8, lambda port, kind: nginx + [os.path.join(work, f"nginx-{kind}.conf")], self.wrk),
+        ]
+        for what, target, server, client in rows:
+            host = "17873"
+            native = subprocess.Popen(server(17871, "native"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            keep = subprocess.Popen(self.keep[:-1] + ["-p", f"{host}:17872", "--"] + server(17872, "keep"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                self.listening(17871)
+                self.listening(int(host))
+                rates = {17871: [], int(host): []}
+                for _ in range(self.rounds + 1):
+                    for port, taken in rates.items():
+                        taken.append(client(port))
+                # The first round is the servers' first: left out.
+                self.rate_row(what, "native, same client", target, rates[17871][1:], rates[int(host)][1:])
+            finally:
+                for p in (native, keep):
+                    p.terminate()
+                    p.wait()
+        inside = "/usr/bin/redis-server --save '' --port 17871 >/dev/null & sleep 1; redis-benchmark -p 17871 -t get -n 100000 -c 50 --csv; kill $!; wait"
+        native, keep = [], []
+        for _ in range(self.rounds):
+            native.append(self.redis_rate(command(["/bin/bash", "-c", inside])))
+            keep.append(self.redis_rate(command(self.keep + ["/bin/bash", "-c", inside])))
+        self.rate_row("redis GET, client and server in the keep", "both native", None, native, keep)
+
+    def rate_row(self, what, baseline, target, native, keep):
+        """Requests a second: here more is better, and the target is the least ratio."""
+        n, k = statistics.median(native), statistics.median(keep)
+        self.rows.append({"what": what, "baseline": baseline, "unit": "req/s", "native": n, "keep": k, "ratio": k / n, "target": target, "at_least": True, "native_all": native, "keep_all": keep})
+        reached = "" if target is None else "  reached" if k / n >= target else "  missed"
+        print(f"{what:<62} {n:>12.1f} {k:>12.1f} req/s {k / n:>4.2f} x{'' if target is None else f'  (target at least {target} x)'}{reached}", flush=True)
+
+    @staticmethod
+    def listening(port):
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.5).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"no server at port {port}")
+
+    @staticmethod
+    def redis_rate(csv):
+        return float(re.findall(r'^"[GS]ET","([\d.]+)"', csv, re.M)[-1])
+
+    def redis(self, port, what):
+        return self.redis_rate(command(["redis-benchmark", "-p", str(port), "-t", what, "-n", "100000", "-c", "50", "--csv"]))
+
+    @staticmethod
+    def wrk(port):
+        return float(re.findall(r"Requests/sec:\s+([\d.]+)", command(["wrk", "-t1", "-c50", "-d2s", f"http://127.0.0.1:{port}/page"]))[-1])
+
     def idle_memory(self):
         """MiB that an idle keep holds beyond its workload: what its host processes have of private memory and of files, and its memfds in whole."""
         p = subprocess.Popen(self.keep + ["/bin/sleep", "30"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -172,7 +243,7 @@ def table(rows):
     lines = ["| what | baseline | native | keep | ratio | target |", "|---|---|---|---|---|---|"]
     for r in rows:
         if "ratio" in r:
-            target = "" if r["target"] is None else f"at most {r['target']} x"
+            target = "" if r["target"] is None else f"at {'least' if r.get('at_least') else 'most'} {r['target']} x"
             lines.append(f"| {r['what']} | {r['baseline']} | {r['native']:.1f} {r['unit']} | {r['keep']:.1f} {r['unit']} | {r['ratio']:.2f} x | {target} |")
         else:
             lines.append(f"| {r['what']} | {r['baseline']} | | {r['keep']:.1f} {r['unit']} | | at most {r['target']} {r['unit']} |")
@@ -199,6 +270,7 @@ def main():
         b.micro()
         b.start()
         b.programs()
+        b.network()
         b.idle_memory()
     if args.quick:
         return 0

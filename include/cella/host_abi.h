@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define CELLA_HOST_ABI_MAGIC 0x31414c4c45434831ull
-#define CELLA_HOST_ABI_VERSION 1
+#define CELLA_HOST_ABI_VERSION 2
 
 #define CELLA_HOST_SLOTS 256u /* requests in flight; a power of two */
 #define CELLA_HOST_DATA_SIZE (32u << 20)
@@ -112,9 +112,10 @@ enum cella_host_op {
     /* a0 handle, data: address. Result: 0: begun (a stream's end is told by a NET_CONNECTED
        record), or an error at once. A datagram socket: the peer is set; address got in data. */
     CELLA_HOST_CONNECT = 26,
-    /* a0 handle, a1: flags (1: an address stands before the bytes). Never waits. Result: bytes
-       taken, which may be fewer for a stream: then a NET_WRITABLE record follows when there is room
-       again. Errors as send(2). */
+    /* a0 handle, a1: flags (1: an address stands before the bytes). Never waits; a stream's bytes
+       go out at once (the keep gathers small pieces itself). Result: bytes taken, which may be
+       fewer for a stream: then a NET_WRITABLE record follows when there is room again. Errors as
+       send(2). */
     CELLA_HOST_SEND = 27,
     /* a0 handle, a1: credit: bytes (stream), bytes (datagrams, headers not counted) or connections
        (listener) that the host may deliver beyond what it was given before. Result: 0. */
@@ -185,7 +186,6 @@ enum cella_host_sockctl {
     CELLA_HOST_SHUTDOWN = 0, /* a2: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2 */
     CELLA_HOST_GETSOCKNAME = 1,
     CELLA_HOST_GETPEERNAME = 2,
-    CELLA_HOST_SET_NODELAY = 3,
     CELLA_HOST_SET_KEEPALIVE = 4,
     CELLA_HOST_SET_BROADCAST = 5,
     CELLA_HOST_SET_LINGER = 6, /* a2: seconds, UINT64_MAX: off */
@@ -271,6 +271,8 @@ struct cella_host_window {
     uint32_t sq_doorbell; /* futex word: the keep adds 1 and wakes after publishing when sq_waiting
                              is set */
     uint32_t sq_waiting;  /* the host sleeps on sq_doorbell */
+    uint32_t cq_wanted;   /* not 0: a CPU of the keep is to be woken also for completions of SEND
+                             (all bytes taken) and of RECV, for which nobody waits as a rule */
     uint32_t cq_doorbell; /* futex word: an idle CPU of the keep sleeps on its own word; the host
                              adds 1 here after publishing a completion or an event */
     uint32_t cpu_sleeping[CELLA_HOST_MAX_CPUS]; /* futex word per CPU: 1 while that CPU sleeps and

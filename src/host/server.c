@@ -26,7 +26,7 @@
 
 _Static_assert((CELLA_HOST_SLOTS & (CELLA_HOST_SLOTS - 1)) == 0, "ring index is a mask");
 
-static uint64_t now_ns(void)
+uint64_t server_now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -196,7 +196,7 @@ static void ring_wait(struct server *server, bool expect_more)
     struct cella_host_window *window = server->window;
 
     if (server->spin_ns && expect_more) {
-        uint64_t until = now_ns() + server->spin_ns;
+        uint64_t until = server_now_ns() + server->spin_ns;
         do {
             for (int i = 0; i < 32; i++) {
                 if (!ring_is_empty(server))
@@ -205,7 +205,7 @@ static void ring_wait(struct server *server, bool expect_more)
             }
             /* Whoever else wants this processor may be who we wait for. */
             sched_yield();
-        } while (now_ns() < until);
+        } while (server_now_ns() < until);
     }
     uint32_t doorbell = __atomic_load_n(&window->sq_doorbell, __ATOMIC_ACQUIRE);
     __atomic_store_n(&window->sq_waiting, 1, __ATOMIC_RELAXED);
@@ -213,6 +213,14 @@ static void ring_wait(struct server *server, bool expect_more)
     if (ring_is_empty(server) && !atomic_load(&server->stopping))
         server_futex(&window->sq_doorbell, FUTEX_WAIT, doorbell);
     __atomic_store_n(&window->sq_waiting, 0, __ATOMIC_RELAXED);
+}
+
+/* Nobody waits for this alone, unless the keep says so: one wake-up for all in the ring. */
+static bool is_quiet(const struct server_call *call)
+{
+    uint64_t head = call->req.a[1] & 1 ? sizeof(struct cella_host_sockaddr) : 0;
+    return (call->req.op == CELLA_HOST_RECV && call->result == 0) ||
+           (call->req.op == CELLA_HOST_SEND && call->result + (int64_t)head == call->req.data_len);
 }
 
 static void *worker_thread(void *arg)
@@ -225,7 +233,7 @@ static void *worker_thread(void *arg)
         int slot = ring_take(server);
         if (slot < 0) {
             if (wake_due)
-                server_wake_keep(server);
+                server_wake_wanted(server);
             wake_due = false;
             if (!worker_is_done(server))
                 ring_wait(server, expect_more);
@@ -244,7 +252,7 @@ static void *worker_thread(void *arg)
         enum served served = serve(&call);
         if (served == SERVED_LATER) {
             if (wake_due)
-                server_wake_keep(server);
+                server_wake_wanted(server);
             wake_due = false;
             pthread_mutex_unlock(&server->lead);
             call.may_block = true;
@@ -252,8 +260,7 @@ static void *worker_thread(void *arg)
             if (served == SERVED)
                 call_finish(&call);
             pthread_mutex_lock(&server->lead);
-        } else if (served == SERVED && call.req.op == CELLA_HOST_SEND) {
-            /* Nobody waits for this one alone: one wake-up for all in the ring. */
+        } else if (served == SERVED && is_quiet(&call)) {
             server_publish(server, call.slot, call.result, call.answer_len);
             wake_due = true;
         } else if (served == SERVED) {

@@ -162,6 +162,9 @@ enum served {
 /* A completion without and with waking the keep; and waking it. */
 void server_publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len);
 void server_wake_keep(struct server *server);
+/* Wakes it if it waits for completions that nobody waits for as a rule. */
+void server_wake_wanted(struct server *server);
+uint64_t server_now_ns(void); /* CLOCK_MONOTONIC */
 /* futex(2) on a word that is shared with the keep. */
 long server_futex(uint32_t *word, int op, uint32_t value);
 

@@ -170,6 +170,9 @@ int64_t net_sock_new(struct net *net, int fd, int family, bool is_stream, struct
     sock->live = true;
     pthread_mutex_unlock(&net->lock);
 
+    int on = 1;
+    if (is_stream)
+        setsockopt(mine, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     /* Nobody else has its number yet. */
     pthread_mutex_lock(&sock->lock);
     sock->fd = steal_fd(&mine);
@@ -506,9 +509,6 @@ static enum served control_locked(struct server_call *call, struct net *net, str
         else
             answer_addr(call, &addr, sock->family);
         break;
-    case CELLA_HOST_SET_NODELAY:
-        call->result = set_option(sock, IPPROTO_TCP, TCP_NODELAY, value);
-        break;
     case CELLA_HOST_SET_KEEPALIVE:
         call->result = set_option(sock, SOL_SOCKET, SO_KEEPALIVE, value);
         break;
@@ -549,7 +549,7 @@ enum served server_net_call(struct server_call *call)
     }
     pthread_mutex_unlock(&sock->lock);
     if (call->req.op == CELLA_HOST_RECV)
-        net_deliver(call->server);
+        net_deliver(call->server, false);
     return served;
 }
 
@@ -565,7 +565,7 @@ enum served server_net_wait(struct server_call *call)
     net->waits[net->nr_waits].data = call->data;
     net->waits[net->nr_waits++].len = call->req.data_len;
     pthread_mutex_unlock(&net->lock);
-    net_deliver(call->server);
+    net_deliver(call->server, false);
     return SERVED_PENDING;
 }
 

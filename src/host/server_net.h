@@ -60,6 +60,10 @@ struct net {
     } waits[CELLA_HOST_SLOTS]; /* the oldest first */
     unsigned nr_waits;
     struct net_sock *starved; /* a listener that found no descriptor */
+    /* The network thread's own: an answer was put out and nobody woken, since when (0: no); how
+     * many are to be told at once, and how many after the next that was put out in vain. */
+    uint64_t owed_since;
+    unsigned nr_prompt, next_prompt;
     int epoll_fd, stop_fd;
     pthread_t thread;
 };
@@ -81,8 +85,9 @@ struct net_sock *net_sock_at(struct net *net, uint32_t index);
 
 /* ---- server_net_wait.c ---- */
 
-/* Fills waiting ranges from ready sockets, unless another thread does: then that one goes on. */
-void net_deliver(struct server *server);
+/* Fills waiting ranges from ready sockets, unless another thread does: then that one goes on. lazy:
+ * by the network thread, which looks after what it puts out without waking anybody. */
+void net_deliver(struct server *server, bool lazy);
 void *net_thread(void *server);
 
 #endif

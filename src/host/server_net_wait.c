@@ -257,7 +257,57 @@ static void fill(struct server *server, struct range *range, struct net_sock *li
     }
 }
 
-void net_deliver(struct server *server)
+/* ---- waking the keep ---- */
+
+/* A CPU of the keep that is awake looks at the ring when it runs out of work, which is soon as a
+ * rule: to wake another one meanwhile costs more than it gives. Where it was not soon (it
+ * computes), the next answers are told at once. */
+#define OWED_MS 1
+#define PROMPT_MIN 64u
+#define PROMPT_MAX 4096u
+
+static bool some_cpu_is_awake(const struct server *server)
+{
+    for (unsigned cpu = 0; cpu < server->nr_cpus; cpu++)
+        if (!__atomic_load_n(&server->window->cpu_sleeping[cpu], __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+static void tell_lazily(struct server *server)
+{
+    struct net *net = server->net;
+    /* After the completion: a CPU that goes to sleep looks at the ring after it says so. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (net->nr_prompt || !some_cpu_is_awake(server)) {
+        net->nr_prompt -= net->nr_prompt > 0;
+        net->owed_since = 0;
+        server_wake_keep(server);
+    } else if (!net->owed_since) {
+        net->owed_since = server_now_ns();
+    }
+}
+
+/* Were the answers taken that nobody was woken for? */
+static void look_after_owed(struct server *server)
+{
+    struct net *net = server->net;
+    struct cella_host_ring *ring = &server->window->cq;
+    if (!net->owed_since)
+        return;
+    if (__atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) ==
+        __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE)) {
+        net->owed_since = 0;
+        net->next_prompt = PROMPT_MIN;
+    } else if (server_now_ns() - net->owed_since >= OWED_MS * 1000000u) {
+        net->owed_since = 0;
+        net->nr_prompt = net->next_prompt;
+        net->next_prompt = net->next_prompt * 2 < PROMPT_MAX ? net->next_prompt * 2 : PROMPT_MAX;
+        server_wake_keep(server);
+    }
+}
+
+void net_deliver(struct server *server, bool lazy)
 {
     struct net *net = server->net;
     struct range range;
@@ -270,10 +320,14 @@ void net_deliver(struct server *server)
             return;
         while (take_work(net, &range, &list)) {
             fill(server, &range, list);
-            if (range.at)
-                server_complete(server, range.slot, range.at, range.at);
-            else
+            if (!range.at) {
                 give_back(net, &range);
+            } else if (lazy) {
+                server_publish(server, range.slot, range.at, range.at);
+                tell_lazily(server);
+            } else {
+                server_complete(server, range.slot, range.at, range.at);
+            }
         }
         pthread_mutex_unlock(&net->deliver_lock);
         pthread_mutex_lock(&net->lock);
@@ -317,15 +371,17 @@ void *net_thread(void *arg)
     struct net *net = server->net;
     struct epoll_event events[NR_EVENTS];
 
+    net->next_prompt = PROMPT_MIN;
     pthread_mutex_lock(&server->start_lock);
     pthread_mutex_unlock(&server->start_lock);
     for (;;) {
-        int count = epoll_wait(net->epoll_fd, events, NR_EVENTS, -1);
+        int count = epoll_wait(net->epoll_fd, events, NR_EVENTS, net->owed_since ? OWED_MS : -1);
+        look_after_owed(server);
         for (int i = 0; i < count; i++) {
             if (events[i].data.u64 == 0)
                 return NULL; /* stop_fd */
             take_event(net, &events[i]);
         }
-        net_deliver(server);
+        net_deliver(server, true);
     }
 }

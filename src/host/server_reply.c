@@ -29,6 +29,13 @@ void server_wake_keep(struct server *server)
     }
 }
 
+void server_wake_wanted(struct server *server)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (__atomic_load_n(&server->window->cq_wanted, __ATOMIC_RELAXED))
+        server_wake_keep(server);
+}
+
 void server_publish(struct server *server, uint32_t slot, int64_t result, uint32_t answer_len)
 {
     struct cella_host_window *window = server->window;

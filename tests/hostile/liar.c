@@ -271,7 +271,7 @@ static void spoil_window(struct liar *liar)
 {
     struct cella_host_window *w = liar->window;
     uint32_t v = (uint32_t)liar_odd_number(liar);
-    switch (liar_choose(liar, 8)) {
+    switch (liar_choose(liar, 9)) {
     case 0: w->magic = v; break;
     case 1: w->version = v; break;
     case 2: w->cq.head = v; break;
@@ -279,6 +279,7 @@ static void spoil_window(struct liar *liar)
     case 4: w->cpu_sleeping[liar_choose(liar, CELLA_HOST_MAX_CPUS)] = v; break;
     case 5: w->cpu_beat[liar_choose(liar, CELLA_HOST_MAX_CPUS)] = v; break;
     case 6: w->cq_doorbell = v; break;
+    case 7: w->cq_wanted = v; break;
     default: w->boot_len = v;
     }
 }

@@ -227,6 +227,7 @@ static void idle_once(void)
     if (cpus[0].nr_running)
         return;
     ktime_t next = ktimers_run();
+    host_ring_flush();
     if (!cpus[0].nr_running && !host_ring_poll())
         hal_cpu_idle(next);
 }

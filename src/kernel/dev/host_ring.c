@@ -53,6 +53,8 @@ static spinlock_t ring_lock = SPINLOCK_INIT, poll_lock = SPINLOCK_INIT,
                   emergency_lock = SPINLOCK_INIT;
 static struct wait_queue slot_wait;
 static bool emergency_done;
+static bool flush_due;       /* something was submitted and the host not told */
+static uint32_t nr_expected; /* calls in flight that wait for no user, peer or time */
 struct host_op_count host_op_counts[CELLA_HOST_NR_OPS];
 uint64_t host_bad_replies;
 
@@ -161,6 +163,7 @@ static bool try_take_slot(struct host_call *c, uint32_t need)
                                            : PIECES_BASE + (uint32_t)u * SMALL_SIZE);
     } else if (c->room) {
         list_add_tail(&c->room_link, &room_waiters);
+        host_ring_want(1);
     }
     spin_unlock(&ring_lock);
     return ok;
@@ -182,6 +185,7 @@ void host_call_close(struct host_call *c)
     if (!list_empty(&room_waiters)) {
         waiter = list_first(&room_waiters, struct host_call, room_link);
         list_del(&waiter->room_link);
+        host_ring_want(-1);
     }
     spin_unlock(&ring_lock);
     wake_all(&slot_wait, 0);
@@ -189,7 +193,34 @@ void host_call_close(struct host_call *c)
         waiter->room(waiter);
 }
 
+void host_ring_want(int by)
+{
+    /* The host may change it: then it wakes us too often or not at all, as it can anyway. */
+    __atomic_add_fetch(&window->cq_wanted, (uint32_t)by, __ATOMIC_SEQ_CST);
+    /* What was wanted may be there already. */
+    if (by > 0)
+        WRITE_ONCE(this_cpu()->need_resched, 1);
+}
+
+bool host_ring_is_expecting(void)
+{
+    return READ_ONCE(nr_expected);
+}
+
+void host_ring_flush(void)
+{
+    if (READ_ONCE(flush_due) && __atomic_exchange_n(&flush_due, false, __ATOMIC_SEQ_CST))
+        hal_host_notify();
+}
+
 void host_call_submit(struct host_call *c, uint32_t data_len)
+{
+    host_call_submit_lazy(c, data_len);
+    __atomic_store_n(&flush_due, false, __ATOMIC_SEQ_CST);
+    hal_host_notify();
+}
+
+void host_call_submit_lazy(struct host_call *c, uint32_t data_len)
 {
     c->data_len = data_len;
     window->slots[c->slot].req =
@@ -201,8 +232,8 @@ void host_call_submit(struct host_call *c, uint32_t data_len)
     in_flight[c->slot] = c;
     publish((uint32_t)c->slot);
     host_op_counts[c->op].calls++;
+    __atomic_store_n(&flush_due, true, __ATOMIC_RELAXED);
     spin_unlock(&ring_lock);
-    hal_host_notify();
 }
 
 /* Asks the host to end a request that waits; answered by the request's own completion. */
@@ -217,21 +248,28 @@ int64_t host_call(struct host_call *c, int flags)
     uint32_t send = c->send_len + c->send2_len, need = k_max(send, c->recv_max);
     if (send > CELLA_HOST_MAX_IO || c->recv_max > CELLA_HOST_MAX_IO || c->op >= CELLA_HOST_NR_OPS)
         return -EINVAL;
-    int r;
+    int r = 0;
+    bool is_soon = c->op < CELLA_HOST_CONSOLE_READ;
     wait_queue_init(&c->q);
     c->done = false;
     c->recv_len = 0;
     c->complete = c->room = NULL;
-    WAIT_EVENT(&slot_wait, try_take_slot(c, need), flags & ~WAIT_EXCLUSIVE, KTIME_NEVER, r);
+    if (!try_take_slot(c, need)) {
+        host_ring_want(1);
+        WAIT_EVENT(&slot_wait, try_take_slot(c, need), flags & ~WAIT_EXCLUSIVE, KTIME_NEVER, r);
+        host_ring_want(-1);
+    }
     if (r)
         return r;
     if (c->send_len)
         memcpy(c->shared, c->send, c->send_len);
     if (c->send2_len)
         memcpy(c->shared + c->send_len, c->send2, c->send2_len);
+    __atomic_add_fetch(&nr_expected, is_soon, __ATOMIC_RELAXED);
     host_call_submit(c, need);
     WAIT_EVENT(&c->q, __atomic_load_n(&c->done, __ATOMIC_ACQUIRE), flags & ~WAIT_EXCLUSIVE,
                KTIME_NEVER, r);
+    __atomic_sub_fetch(&nr_expected, is_soon, __ATOMIC_RELAXED);
     if (r) {
         cancel(c);
         int again;

@@ -55,6 +55,15 @@ int64_t host_call(struct host_call *c, int flags);
  * bytes of answer stand in c->shared: to be read once, and not believed. */
 bool host_call_open(struct host_call *c, uint32_t size);
 void host_call_submit(struct host_call *c, uint32_t data_len);
+/* The same for what is not urgent: the host is told with the next request, or when the CPU idles.
+ */
+void host_call_submit_lazy(struct host_call *c, uint32_t data_len);
+void host_ring_flush(void);
+/* The host wakes nobody for completions of SEND and RECV as long as nobody wants them: by +1, -1.
+ */
+void host_ring_want(int by);
+/* A request is out that the host will answer soon: worth polling for. */
+bool host_ring_is_expecting(void);
 void host_call_close(struct host_call *c);
 /* Takes completions and events; wakes their threads. Cheap when there is none. True when something
  * was taken. */

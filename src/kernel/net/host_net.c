@@ -262,7 +262,8 @@ static void wait_done(struct host_call *c)
         return;
     }
     take_answer(c->shared, c->recv_len);
-    host_call_submit(c, WAIT_SIZE);
+    /* The other one is out. */
+    host_call_submit_lazy(c, WAIT_SIZE);
 }
 
 int host_net_start(void)
@@ -383,11 +384,13 @@ void host_sock_release(struct host_sock *hs)
     spin_lock(&hs->lock);
     hs->ops = NULL;
     hs->owner = NULL;
-    hs->released = true;
+    hs->released = hs->releasing = true;
     host_sock_orphan(hs);
     spin_unlock(&hs->lock);
+    ktimer_cancel(&hs->cork_timer);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     while (__atomic_load_n(&upcall_sock, __ATOMIC_SEQ_CST) == hs)
         hal_cpu_yield();
     host_sock_pump(hs);
+    host_sock_released(hs);
 }

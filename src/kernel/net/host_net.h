@@ -68,6 +68,9 @@ int64_t host_sock_send(struct host_sock *hs, struct uio *u, uint64_t max,
 /* Bytes taken by host_sock_send that the host does not have yet (SIOCOUTQ, linger, poll). */
 uint64_t host_sock_unsent(struct host_sock *hs);
 bool host_sock_has_room(struct host_sock *hs);
+/* Holds back what fills no segment (TCP_CORK, MSG_MORE), for 200 ms at most; false: what comes from
+ * now on. push: sends what was held back. */
+void host_sock_cork(struct host_sock *hs, bool corked, bool push);
 /* Lets the host deliver that much more. Does not sleep; cheap: small credits are gathered. */
 void host_sock_credit(struct host_sock *hs, uint32_t amount);
 /* enum cella_host_sockctl; shutdown for writing takes effect after what was taken is sent.

@@ -8,6 +8,7 @@
 #include "base/spinlock.h"
 #include "dev/host_ring.h"
 #include "net/host_net.h"
+#include "time/time.h"
 
 struct chunk;
 
@@ -30,7 +31,11 @@ struct host_sock {
     bool blocked;       /* the host took less than all: until NET_WRITABLE */
     bool writable_seen; /* since `out` was submitted */
     bool want_writable;
+    bool out_wanted, grant_wanted;      /* the end of the request is waited for: host_ring_want */
+    bool corked, cork_over, cork_armed; /* small pieces wait; have waited enough; the timer runs */
+    struct ktimer cork_timer;
     bool shut_wanted, shut_done, discard, released, closed;
+    bool releasing; /* host_sock_release is at it: not to be freed yet */
     bool listening, connecting, eof;
     int send_error;               /* a stream's: no more can be sent or received */
     int64_t outstanding, pending; /* credit that the host has; that is gathered */
@@ -54,6 +59,8 @@ void host_sock_fails(struct host_sock *hs, int error);
 void host_sock_set_requests(struct host_sock *hs);
 /* Begins the next request of `out`, unless one is out or nothing is to be done. */
 void host_sock_pump(struct host_sock *hs);
+/* host_sock_release is through with it. */
+void host_sock_released(struct host_sock *hs);
 /* Throws away what is queued; lock held. */
 void host_sock_drop_queue(struct host_sock *hs);
 /* Takes `amount` off the host's credit. A datagram is delivered whole on any credit left. */

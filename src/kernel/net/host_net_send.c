@@ -10,7 +10,9 @@
 #define CHUNK_MAX (64u << 10)
 #define DATAGRAM_MAX 65507u
 #define ORPHANS_MAX (16u << 20) /* unsent bytes of released endpoints */
-#define CREDIT_SMALL 1024u      /* gathered credit that goes out when the host has none left */
+#define CORK_MAX (64u << 10)
+#define CORK_NS (200 * NSEC_PER_MSEC) /* as Linux does */
+#define CREDIT_SMALL 1024u /* gathered credit that goes out when the host has none left */
 
 struct chunk { /* bytes to send; of a datagram the address stands before them */
     struct list link;
@@ -24,7 +26,7 @@ static uint32_t orphan_bytes;
 /* The end of a request; lock held. True: it was the last, and hs is the caller's to free. */
 static bool is_over(const struct host_sock *hs)
 {
-    return hs->closed && !hs->out_busy && !hs->grant_busy;
+    return hs->closed && !hs->out_busy && !hs->grant_busy && !hs->releasing;
 }
 
 static void sock_free(struct host_sock *hs)
@@ -109,11 +111,18 @@ static bool choose(struct host_sock *hs)
         host_sock_drop_queue(hs);
     if (hs->blocked || (list_empty(&hs->queue) && hs->unsent))
         return false; /* or a sender is still copying */
+    if (hs->corked && !hs->cork_over && !hs->shut_wanted && !hs->released && hs->unsent &&
+        hs->unsent < CORK_MAX) {
+        if (!hs->cork_armed)
+            ktimer_start(&hs->cork_timer, time_mono_ns() + CORK_NS);
+        hs->cork_armed = true;
+        return false;
+    }
     c->send_len = 0;
     c->a[0] = hs->handle;
     if (!list_empty(&hs->queue)) {
         c->op = CELLA_HOST_SEND;
-        hs->writable_seen = false;
+        hs->writable_seen = hs->cork_over = false;
         c->send_len = take_chunks(hs);
     } else if (hs->shut_wanted && !hs->shut_done) {
         c->op = CELLA_HOST_SOCKCTL;
@@ -129,6 +138,15 @@ static bool choose(struct host_sock *hs)
     return true;
 }
 
+/* The end of `out` is waited for: the host is to tell of it at once. lock held. */
+static void want_out(struct host_sock *hs)
+{
+    if (!hs->out_busy || hs->out_wanted)
+        return;
+    hs->out_wanted = true;
+    host_ring_want(1);
+}
+
 /* Begins the next request, unless one is out or nothing is to be done. */
 void host_sock_pump(struct host_sock *hs)
 {
@@ -136,6 +154,8 @@ void host_sock_pump(struct host_sock *hs)
     bool begin = !hs->out_busy && !hs->closed && choose(hs);
     if (begin)
         hs->out_busy = true;
+    if (!list_empty(&hs->queue) || hs->shut_wanted || hs->released)
+        want_out(hs);
     spin_unlock(&hs->lock);
     if (begin)
         out_submit(&hs->out);
@@ -180,12 +200,15 @@ static void out_done(struct host_call *call)
     host_call_close(call);
     spin_lock(&hs->lock);
     hs->out_busy = false;
-    bool over = is_over(hs);
+    if (hs->out_wanted)
+        host_ring_want(-1);
+    hs->out_wanted = false;
+    bool over = is_over(hs), closed = call->op == CELLA_HOST_CLOSE;
     spin_unlock(&hs->lock);
-    if (over) {
+    if (over)
         sock_free(hs);
+    if (closed)
         return;
-    }
     host_upcall_begin(hs);
     if (error)
         host_sock_fails(hs, error);
@@ -207,6 +230,7 @@ static uint32_t reserve(struct host_sock *hs, uint64_t bytes, int *error)
         n = 0;
     } else if (n < bytes) {
         hs->want_writable = true;
+        want_out(hs);
     }
     hs->unsent += n;
     spin_unlock(&hs->lock);
@@ -269,6 +293,36 @@ int64_t host_sock_send(struct host_sock *hs, struct uio *u, uint64_t max,
     return done ? (int64_t)done : n;
 }
 
+static void cork_expired(struct ktimer *t)
+{
+    struct host_sock *hs = container_of(t, struct host_sock, cork_timer);
+    spin_lock(&hs->lock);
+    hs->cork_armed = false;
+    hs->cork_over = true;
+    spin_unlock(&hs->lock);
+    host_sock_pump(hs);
+}
+
+void host_sock_cork(struct host_sock *hs, bool corked, bool push)
+{
+    spin_lock(&hs->lock);
+    hs->corked = corked;
+    hs->cork_over = push && !list_empty(&hs->queue);
+    spin_unlock(&hs->lock);
+    if (push)
+        host_sock_pump(hs);
+}
+
+void host_sock_released(struct host_sock *hs)
+{
+    spin_lock(&hs->lock);
+    hs->releasing = false;
+    bool over = is_over(hs);
+    spin_unlock(&hs->lock);
+    if (over)
+        sock_free(hs);
+}
+
 uint64_t host_sock_unsent(struct host_sock *hs)
 {
     return READ_ONCE(hs->unsent);
@@ -278,8 +332,10 @@ bool host_sock_has_room(struct host_sock *hs)
 {
     spin_lock(&hs->lock);
     bool room = hs->unsent <= SEND_MAX / 2;
-    if (!room)
+    if (!room) {
         hs->want_writable = true;
+        want_out(hs);
+    }
     spin_unlock(&hs->lock);
     return room;
 }
@@ -289,7 +345,7 @@ bool host_sock_has_room(struct host_sock *hs)
 static void grant_submit(struct host_call *c)
 {
     if (host_call_open(c, 0))
-        host_call_submit(c, 0);
+        host_call_submit_lazy(c, 0);
 }
 
 static void grant_flush(struct host_sock *hs)
@@ -298,7 +354,12 @@ static void grant_flush(struct host_sock *hs)
     hs->window = k_max(hs->window, hs->outstanding + hs->pending);
     int64_t enough =
         hs->outstanding > 0 ? hs->window / 4 : k_min(hs->window / 4, (int64_t)CREDIT_SMALL);
-    bool begin = !hs->grant_busy && !hs->released && hs->pending && hs->pending >= enough;
+    bool wanted = !hs->released && hs->pending && hs->pending >= enough;
+    bool begin = wanted && !hs->grant_busy;
+    if (wanted && hs->grant_busy && !hs->grant_wanted) {
+        hs->grant_wanted = true;
+        host_ring_want(1);
+    }
     if (begin) {
         hs->grant_busy = true;
         hs->grant.op = CELLA_HOST_RECV;
@@ -319,11 +380,14 @@ static void grant_done(struct host_call *call)
     host_call_close(call);
     spin_lock(&hs->lock);
     hs->grant_busy = false;
-    bool over = is_over(hs);
+    if (hs->grant_wanted)
+        host_ring_want(-1);
+    hs->grant_wanted = false;
+    bool over = is_over(hs), released = hs->released;
     spin_unlock(&hs->lock);
     if (over)
         sock_free(hs);
-    else
+    else if (!released)
         grant_flush(hs);
 }
 
@@ -347,6 +411,7 @@ bool host_sock_spend(struct host_sock *hs, uint32_t amount)
 
 void host_sock_set_requests(struct host_sock *hs)
 {
+    ktimer_init(&hs->cork_timer, cork_expired);
     hs->out.complete = out_done;
     hs->out.room = out_submit;
     hs->grant.complete = grant_done;

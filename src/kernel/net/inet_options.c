@@ -156,8 +156,8 @@ int inet_setsockopt(struct socket *s, int level, int name, const void *val, uint
     if (o->slot == OPT_V6ONLY && is->bound)
         return -EINVAL;
     WRITE_ONCE(is->opt[o->slot], number);
-    if (o->slot == OPT_NODELAY)
-        tcp_nodelay_changed(s);
+    if (o->slot == OPT_NODELAY || o->slot == OPT_CORK)
+        tcp_push_changed(s, (o->slot == OPT_NODELAY) == number);
     return 0;
 }
 

@@ -429,11 +429,13 @@ static void tcp_option_changed(struct socket *s, int name)
                       (READ_ONCE(s->flags) & SOCKF_KEEPALIVE) != 0);
 }
 
-void tcp_nodelay_changed(struct socket *s)
+/* TCP_CORK, TCP_NODELAY. The host's sockets never wait to fill a segment: setting TCP_NODELAY does
+ * no more than to send what is held back. */
+void tcp_push_changed(struct socket *s, bool push)
 {
     struct tcp_conn *c = tcp_conn_of(tcp_of(s));
     if (c && c->host)
-        host_sock_ctl(c->host, CELLA_HOST_SET_NODELAY, inet_of(s)->opt[OPT_NODELAY] != 0);
+        host_sock_cork(c->host, inet_of(s)->opt[OPT_CORK], push);
 }
 
 /* struct tcp_info of <linux/tcp.h>, as far as there is something to say. */

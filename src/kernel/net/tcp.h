@@ -58,6 +58,7 @@ struct tcp_half {
 struct tcp_conn {
     struct ref ref;         /* one for each socket */
     struct host_sock *host; /* NULL: inside */
+    bool more;              /* the last send had MSG_MORE; half[0].wr */
     struct tcp_half half[2];
     struct tcp_conn *next_former; /* tcp_sock.former */
     struct inet_addr host_own;    /* own address at the host, valid once half 0 is open */
@@ -130,7 +131,7 @@ void tcp_close(struct tcp_sock *ts, bool abort);
 /* Tells the other end that nothing more comes. */
 void tcp_send_fin(struct tcp_conn *c, unsigned side);
 void tcp_set_limits(struct tcp_conn *c);
-void tcp_nodelay_changed(struct socket *s);
+void tcp_push_changed(struct socket *s, bool push);
 int tcp_get_info(struct socket *s, void *val, uint32_t *len);
 bool tcp_has_room(struct tcp_conn *c, unsigned side);
 /* The same; when there is none, the end is woken when there is. */

@@ -7,8 +7,8 @@
  *
  * Urgent data, as Linux does it: the last byte sent with MSG_OOB is marked in the stream. A read
  * stops before it; without SO_OOBINLINE the next one passes over it, and recv(MSG_OOB) gives it. No
- * SIGURG is sent. MSG_MORE and TCP_CORK are taken and change nothing: there are no segments to
- * fill.
+ * SIGURG is sent. MSG_MORE and TCP_CORK hold bytes back only on the way to the host: inside the
+ * keep there are no segments to fill.
  */
 #include "base/errno.h"
 #include "net/tcp.h"
@@ -30,11 +30,14 @@ static int send_error(struct socket *s, uint32_t flags)
 }
 
 /* Puts bytes of u into the other end's buffer. Bytes, 0: no room, negative errno. */
-static int64_t put(struct tcp_conn *c, unsigned side, struct uio *u, bool urgent)
+static int64_t put(struct tcp_conn *c, unsigned side, struct uio *u, bool urgent, bool more)
 {
     struct tcp_half *to = &c->half[!side];
     if (c->host) {
         mutex_lock(&to->wr);
+        if (more || unlikely(c->more))
+            host_sock_cork(c->host, more || inet_of(c->half[side].sock)->opt[OPT_CORK], false);
+        c->more = more;
         int64_t n = host_sock_send(c->host, u, u->remaining, NULL);
         mutex_unlock(&to->wr);
         return n;
@@ -120,7 +123,7 @@ int64_t tcp_sendmsg(struct socket *s, struct sock_msg *m)
             tcp_reset_half(c, side, 0);
             break;
         }
-        int64_t n = put(c, side, u, m->flags & MSG_OOB_K);
+        int64_t n = put(c, side, u, m->flags & MSG_OOB_K, m->flags & MSG_MORE_K);
         if (n < 0) {
             r = (int)n;
             if (n == -EPIPE)

@@ -72,8 +72,8 @@ static const struct host_sock_ops conn_ops = {
 static void set_up(struct tcp_conn *c)
 {
     struct socket *s = c->half[0].sock;
-    if (inet_of(s)->opt[OPT_NODELAY])
-        host_sock_ctl(c->host, CELLA_HOST_SET_NODELAY, 1);
+    if (inet_of(s)->opt[OPT_CORK])
+        host_sock_cork(c->host, true, false);
     if (READ_ONCE(s->flags) & SOCKF_KEEPALIVE)
         host_sock_ctl(c->host, CELLA_HOST_SET_KEEPALIVE, 1);
     host_sock_credit(c->host, (uint32_t)c->half[0].rx.limit);

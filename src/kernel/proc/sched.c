@@ -11,8 +11,9 @@
  * The order of those who wait: proc/run_queue.c. Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
  * it holds the right address space (the switch is then a function call once the waker sleeps); else
  * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere for a
- * little, then sleeps - with a short deadline while other CPUs are busy. A busy one takes
- * over, by its ticks, what waits elsewhere much longer than here.
+ * little, then sleeps - with a short deadline while other CPUs are busy. How long it polls
+ * follows from whether that paid, for it takes the host's CPU from those it waits for. A busy one
+ * takes over, by its ticks, what waits elsewhere much longer than here.
  *
  * Locks: thread->wake_lock -> cpu->rq_lock.
  */
@@ -29,6 +30,8 @@
 #include "proc/task.h"
 
 #define POLL_NS (30 * NSEC_PER_USEC)
+#define POLL_MIN_NS (2 * NSEC_PER_USEC)
+#define POLL_PAYS_NS (8 * NSEC_PER_USEC)
 #define FAIR_NS (100 * NSEC_PER_MSEC)
 #define BUSY_SLEEP_MIN_NS (100 * NSEC_PER_USEC)
 #define BUSY_SLEEP_MAX_NS (4 * NSEC_PER_MSEC)
@@ -241,6 +244,8 @@ static void switch_away(enum leave why)
     struct cpu *c = this_cpu();
     struct thread *prev = c->thread;
     ktime_t now = time_mono_ns();
+    if (prev != c->idle_thread)
+        host_ring_flush();
     host_ring_poll();
     run_timers(now);
     WRITE_ONCE(c->need_resched, 0);
@@ -353,6 +358,7 @@ void sched_tick(void)
 {
     struct cpu *c = this_cpu();
     ktime_t now = time_mono_ns();
+    host_ring_flush();
     host_ring_poll();
     run_timers(now);
     balance(c, now);
@@ -439,13 +445,12 @@ static bool other_cpus_busy(const struct cpu *c)
     return false;
 }
 
-static bool idle_work(struct cpu *c)
+static bool idle_work(struct cpu *c, ktime_t now)
 {
     if (READ_ONCE(c->need_resched) || READ_ONCE(c->nr_running))
         return true;
     if (host_ring_poll())
         return true;
-    ktime_t now = time_mono_ns();
     if (now >= __atomic_load_n(&next_timer, __ATOMIC_RELAXED))
         return true;
     for (unsigned i = 0; i < nr_cpus; i++) {
@@ -465,18 +470,23 @@ static bool idle_work(struct cpu *c)
 void kernel_cpu_main(unsigned id)
 {
     struct cpu *c = &cpus[id];
-    ktime_t busy_sleep = BUSY_SLEEP_MIN_NS;
+    ktime_t busy_sleep = BUSY_SLEEP_MIN_NS, poll_ns = POLL_MIN_NS;
     for (;;) {
         schedule();
         ktime_t start = time_mono_ns(), now = start;
         WRITE_ONCE(c->idle_since, start);
         __atomic_store_n(&c->idle, IDLE_POLLING, __ATOMIC_SEQ_CST);
         bool work = false;
-        while (!(work = idle_work(c)) && (now = time_mono_ns()) - start < POLL_NS)
+        while (!(work = idle_work(c, now)) &&
+               (now = time_mono_ns()) - start < (host_ring_is_expecting() ? POLL_NS : poll_ns))
             cpu_relax();
+        /* It pays where the wait is short; else it takes the host's CPU from whom we wait for. */
+        poll_ns = work && now - start < POLL_PAYS_NS ? k_min(poll_ns * 2, POLL_NS)
+                                                     : k_max(poll_ns / 2, POLL_MIN_NS);
         if (!work) {
+            host_ring_flush();
             __atomic_store_n(&c->idle, IDLE_SLEEPING, __ATOMIC_SEQ_CST);
-            if (!idle_work(c)) {
+            if (!idle_work(c, now)) {
                 ktime_t until = __atomic_load_n(&next_timer, __ATOMIC_SEQ_CST);
                 if (other_cpus_busy(c)) {
                     until = k_min(until, now + busy_sleep);

@@ -84,6 +84,14 @@ static int serves(uint32_t slot)
     return true;
 }
 
+/* What an idle CPU does. */
+static void polls(void)
+{
+    do
+        host_ring_flush();
+    while (host_ring_poll());
+}
+
 /* Answers the oldest NET_WAIT, and lets the kernel take it. */
 static void answers(const void *bytes, uint32_t len, int64_t result, uint32_t claimed)
 {
@@ -92,8 +100,7 @@ static void answers(const void *bytes, uint32_t len, int64_t result, uint32_t cl
     memcpy(data_of(slot), bytes, len);
     window()->slots[slot].rep = (struct cella_host_reply){.result = result, .data_len = claimed};
     publish(slot);
-    while (host_ring_poll())
-        ;
+    polls();
 }
 
 static struct {
@@ -182,16 +189,10 @@ static int64_t send_bytes(struct host_sock *hs, const void *bytes, uint64_t len)
     struct uio u;
     uio_init_kernel(&u, bytes, len);
     int64_t n = host_sock_send(hs, &u, len, NULL);
-    while (host_ring_poll())
-        ;
+    polls();
     return n;
 }
 
-static void polls(void)
-{
-    while (host_ring_poll())
-        ;
-}
 
 static char pattern[600 << 10];
 
@@ -231,6 +232,7 @@ KTEST(host_net_data_beyond_the_credit_ends_the_stream)
     struct host_sock *hs = make(SOCK_STREAM_K, &h);
     uint64_t bad = host_net_bad_records;
     host_sock_credit(hs, 10);
+    polls();
     KCHECK_EQ(credit, 10);
     memcpy(rec.bytes, "0123456789", 10);
     tells(h, CELLA_HOST_NET_DATA, 0, 7);
@@ -472,6 +474,54 @@ KTEST(host_net_one_send_is_out_and_the_rest_is_gathered)
     KCHECK_EQ(sent_len, 1000);
     host_sock_release(hs);
     polls();
+}
+
+KTEST(host_net_the_host_is_asked_to_tell_only_of_what_is_waited_for)
+{
+    uint32_t h;
+    struct host_sock *hs = make(SOCK_STREAM_K, &h);
+    holds_sends = true;
+    KCHECK_EQ(send_bytes(hs, "ab", 2), 2);
+    KCHECK_EQ(window()->cq_wanted, 0);
+    KCHECK_EQ(send_bytes(hs, "cd", 2), 2);
+    KCHECK_EQ(send_bytes(hs, "ef", 2), 2);
+    KCHECK_EQ(window()->cq_wanted, 1);
+    holds_sends = false;
+    window()->slots[held_send].rep = (struct cella_host_reply){.result = take_send(held_send)};
+    publish(held_send);
+    polls();
+    KCHECK_EQ(window()->cq_wanted, 0);
+    KCHECK_EQ(sent_len, 6);
+    host_sock_release(hs);
+    polls();
+    KCHECK_EQ(window()->cq_wanted, 0);
+}
+
+KTEST(host_net_corked_bytes_go_together_at_the_end_or_when_they_are_many)
+{
+    uint32_t h;
+    struct host_sock *hs = make(SOCK_STREAM_K, &h);
+    host_sock_cork(hs, true, false);
+    KCHECK_EQ(send_bytes(hs, "head", 4), 4);
+    KCHECK_EQ(send_bytes(hs, "body", 4), 4);
+    KCHECK_EQ(nr_sends, 0);
+    KCHECK_EQ(host_sock_unsent(hs), 8);
+    host_sock_cork(hs, false, true);
+    polls();
+    KCHECK(nr_sends == 1 && sent_len == 8);
+    host_sock_cork(hs, true, false);
+    fill_pattern();
+    KCHECK_EQ(send_bytes(hs, pattern, 65000), 65000);
+    KCHECK_EQ(nr_sends, 1);
+    KCHECK_EQ(send_bytes(hs, pattern, 1000), 1000);
+    polls();
+    KCHECK(nr_sends == 2 && sent_len == 66008);
+    /* The end takes the rest along. */
+    KCHECK_EQ(send_bytes(hs, "end", 3), 3);
+    KCHECK_EQ(nr_sends, 2);
+    host_sock_release(hs);
+    polls();
+    KCHECK(nr_sends == 3 && sent_len == 66011 && nr_closed == 1);
 }
 
 KTEST(host_net_shutdown_and_close_come_after_the_bytes)
