@@ -8,12 +8,13 @@
  * under wake_lock whether it really sleeps; a waker sets the state back under the same lock and
  * queues the thread only when it no longer runs.
  *
- * The order of those who wait: proc/run_queue.c. Where a woken thread goes: to its last CPU if that one is polling; else to the waker's CPU when
- * it holds the right address space (the switch is then a function call once the waker sleeps); else
- * to its last CPU. An idle CPU polls for a while, stealing what has waited elsewhere for a
- * little, then sleeps - with a short deadline while other CPUs are busy. How long it polls
- * follows from whether that paid, for it takes the host's CPU from those it waits for. A busy one
- * takes over, by its ticks, what waits elsewhere much longer than here.
+ * The order of those who wait: proc/run_queue.c. Where a woken thread goes: to its last CPU if that
+ * one is polling; else to the waker's CPU when it holds the right address space (the switch is then
+ * a function call once the waker sleeps); else to its last CPU. An idle CPU polls for a while,
+ * stealing what has waited elsewhere for a little, then sleeps - with a short deadline while other
+ * CPUs are busy. How long it polls follows from whether that paid, for it takes the host's CPU from
+ * those it waits for. A busy one takes over, by its ticks, what waits elsewhere much longer than
+ * here.
  *
  * Locks: thread->wake_lock -> cpu->rq_lock.
  */
