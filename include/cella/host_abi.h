@@ -70,8 +70,7 @@ enum cella_host_op {
     CELLA_HOST_UNLINK = 12,
     /* a0 old directory, a1 new directory, a2 RENAME_* flags; data: old name, NUL, new name. */
     CELLA_HOST_RENAME = 13,
-    /* a0 handle, a1 valid mask (1 mode 2 uid 4 gid 8 size 16 atime 32 mtime); data: struct
-       cella_host_stat with the values. */
+    /* a0 handle, a1 mask of CELLA_HOST_ATTR_*; data: struct cella_host_stat with the values. */
     CELLA_HOST_SETATTR = 14,
     /* a0 handle, a1: data only. */
     CELLA_HOST_FSYNC = 15,
@@ -147,6 +146,17 @@ struct cella_host_slot {
     struct cella_host_request req;
     struct cella_host_reply rep;
     uint8_t pad[128 - 48 - 16];
+};
+
+/* Bits of CELLA_HOST_SETATTR's mask. */
+enum {
+    CELLA_HOST_ATTR_MODE = 1,
+    CELLA_HOST_ATTR_UID = 2,
+    CELLA_HOST_ATTR_GID = 4,
+    CELLA_HOST_ATTR_SIZE = 8,
+    CELLA_HOST_ATTR_ATIME = 16,
+    CELLA_HOST_ATTR_MTIME = 32,
+    CELLA_HOST_ATTR_ALL = 63
 };
 
 /* Linux struct stat in fixed form. */

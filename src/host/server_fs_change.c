@@ -10,17 +10,6 @@
 #include "cleanup.h"
 #include "server_fs.h"
 
-/* Bits of CELLA_HOST_SETATTR's mask. */
-enum {
-    ATTR_MODE = 1,
-    ATTR_UID = 2,
-    ATTR_GID = 4,
-    ATTR_SIZE = 8,
-    ATTR_ATIME = 16,
-    ATTR_MTIME = 32,
-    ATTR_ALL = 63
-};
-
 /* Larger writes are not done while leading. */
 #define INLINE_WRITE_MAX (256u << 10)
 
@@ -264,7 +253,7 @@ static int64_t set_attributes(const struct handle *handle, uint64_t mask,
 {
     struct fd_path path = fd_path(handle->path_fd);
 
-    if (mask & ATTR_SIZE) {
+    if (mask & CELLA_HOST_ATTR_SIZE) {
         if (handle->mode != S_IFREG)
             return handle->mode == S_IFDIR ? -EISDIR : -EINVAL;
         if (attr->size > INT64_MAX)
@@ -272,13 +261,13 @@ static int64_t set_attributes(const struct handle *handle, uint64_t mask,
         if (truncate(path.text, (off_t)attr->size) < 0)
             return -errno;
     }
-    if (mask & (ATTR_UID | ATTR_GID)) {
-        uid_t uid = mask & ATTR_UID ? attr->uid : (uid_t)-1;
-        gid_t gid = mask & ATTR_GID ? attr->gid : (gid_t)-1;
+    if (mask & (CELLA_HOST_ATTR_UID | CELLA_HOST_ATTR_GID)) {
+        uid_t uid = mask & CELLA_HOST_ATTR_UID ? attr->uid : (uid_t)-1;
+        gid_t gid = mask & CELLA_HOST_ATTR_GID ? attr->gid : (gid_t)-1;
         if (fchownat(handle->path_fd, "", uid, gid, AT_EMPTY_PATH) < 0)
             return -errno;
     }
-    if (mask & ATTR_MODE) {
+    if (mask & CELLA_HOST_ATTR_MODE) {
         if (handle->mode == S_IFLNK)
             return -EOPNOTSUPP;
         if (handle->mode != S_IFDIR && (attr->mode & (S_ISUID | S_ISGID)))
@@ -286,14 +275,14 @@ static int64_t set_attributes(const struct handle *handle, uint64_t mask,
         if (chmod(path.text, attr->mode & 07777) < 0)
             return -errno;
     }
-    if (mask & (ATTR_ATIME | ATTR_MTIME)) {
+    if (mask & (CELLA_HOST_ATTR_ATIME | CELLA_HOST_ATTR_MTIME)) {
         if (attr->atime_nsec > 999999999 || attr->mtime_nsec > 999999999)
             return -EINVAL;
         struct timespec times[2] = {
             {.tv_sec = attr->atime_sec,
-             .tv_nsec = mask & ATTR_ATIME ? (long)attr->atime_nsec : UTIME_OMIT},
+             .tv_nsec = mask & CELLA_HOST_ATTR_ATIME ? (long)attr->atime_nsec : UTIME_OMIT},
             {.tv_sec = attr->mtime_sec,
-             .tv_nsec = mask & ATTR_MTIME ? (long)attr->mtime_nsec : UTIME_OMIT},
+             .tv_nsec = mask & CELLA_HOST_ATTR_MTIME ? (long)attr->mtime_nsec : UTIME_OMIT},
         };
         /* Through the magic link, which leads to the object itself, a symbolic link too. */
         if (utimensat(AT_FDCWD, path.text, times, 0) < 0)
@@ -306,9 +295,9 @@ enum served server_fs_setattr(struct server_call *call)
 {
     struct cella_host_stat attr;
     uint64_t mask = call->req.a[1];
-    if (call->req.data_len < sizeof(attr) || (mask & ~(uint64_t)ATTR_ALL))
+    if (call->req.data_len < sizeof(attr) || (mask & ~(uint64_t)CELLA_HOST_ATTR_ALL))
         return call_end(call, -EINVAL);
-    if (!call->may_block && (mask & ATTR_SIZE))
+    if (!call->may_block && (mask & CELLA_HOST_ATTR_SIZE))
         return SERVED_LATER;
     memcpy(&attr, call->data, sizeof(attr));
     struct handle *handle = call_handle(call, 0);

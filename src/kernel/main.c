@@ -37,7 +37,6 @@ static __noreturn void boot_fail(int status, const char *fmt, const char *what, 
 
 static void init_thread(void *arg)
 {
-    (void)arg;
     const char *what;
     const struct program program = {
         .path = boot.program,

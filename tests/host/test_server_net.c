@@ -22,30 +22,7 @@
 
 #include "net_policy.h"
 #include "server.h"
-
-static int nr_tests, nr_failed;
-
-static void check(bool good, const char *name)
-{
-    nr_tests++;
-    nr_failed += !good;
-    printf("%s %d - %s\n", good ? "ok" : "not ok", nr_tests, name);
-}
-
-static void check_is(int64_t got, int64_t want, const char *name)
-{
-    if (got != want)
-        printf("# got %lld, want %lld\n", (long long)got, (long long)want);
-    check(got == want, name);
-}
-
-static void must(bool good, const char *what)
-{
-    if (!good) {
-        printf("Bail out! %s: %s\n", what, strerror(errno));
-        exit(1);
-    }
-}
+#include "tap.h"
 
 /* ---- the keep's side ---- */
 

@@ -123,4 +123,25 @@ CELLA_UNUSED static long long cella_file_size(const char *path)
     return st.st_size;
 }
 
+/* ---- for calls with a signal mask ---- */
+
+CELLA_UNUSED static uint64_t alarm_bit = 1ull << (SIGALRM - 1);
+
+/* Blocks SIGALRM and makes one pending. */
+CELLA_UNUSED static void pending_alarm(void)
+{
+    struct sigaction action = {.sa_handler = cella_tick_handler};
+    cella_ticks = 0;
+    CHECK_OK(sigaction(SIGALRM, &action, NULL));
+    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, &alarm_bit, NULL, 8));
+    CHECK_OK(kill(getpid(), SIGALRM));
+}
+
+CELLA_UNUSED static bool alarm_is_blocked(void)
+{
+    uint64_t mask = 0;
+    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8));
+    return mask & alarm_bit;
+}
+
 #endif

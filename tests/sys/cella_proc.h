@@ -8,6 +8,7 @@
 
 #include "cella_test.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stddef.h>
 
@@ -34,6 +35,17 @@ CELLA_UNUSED static unsigned char *private_pages(size_t nr_pages, int prot)
     void *at = mmap(NULL, nr_pages * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(at != MAP_FAILED);
     return at;
+}
+
+/* The calling thread runs on one CPU from here on. */
+CELLA_UNUSED static void stay_on_one_cpu(void)
+{
+    cpu_set_t one;
+    int cpu = sched_getcpu();
+    CHECK(cpu >= 0);
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    CHECK_OK(sched_setaffinity(0, sizeof(one), &one));
 }
 
 CELLA_UNUSED static int64_t clock_ns(clockid_t clock)

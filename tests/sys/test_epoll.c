@@ -280,25 +280,6 @@ TEST(epoll_wait, limit, "with room for fewer than are ready all get their turn")
     CHECK_ERRNO(SYS(epoll_wait, ep, ev, INT_MAX, 0), EINVAL);
 }
 
-static uint64_t alarm_bit = 1ull << (SIGALRM - 1);
-
-/* Blocks SIGALRM and makes one pending. */
-static void pending_alarm(void)
-{
-    struct sigaction action = {.sa_handler = cella_tick_handler};
-    cella_ticks = 0;
-    CHECK_OK(sigaction(SIGALRM, &action, NULL));
-    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, &alarm_bit, NULL, 8));
-    CHECK_OK(kill(getpid(), SIGALRM));
-}
-
-static bool alarm_is_blocked(void)
-{
-    uint64_t mask = 0;
-    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8));
-    return mask & alarm_bit;
-}
-
 TEST(epoll_pwait, success, "waits as epoll_wait does, with or without a mask")
 {
     struct epoll_event ev;

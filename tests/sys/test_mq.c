@@ -323,6 +323,14 @@ TEST(mq_notify, success, "a message to an empty queue sends the signal, once")
     CHECK_OK(SYS(mq_notify, fd, &event));
     CHECK_OK(close(dup(fd))); /* any close of the process takes it back */
     CHECK_OK(SYS(mq_notify, fd, &event));
+    CHECK_OK(SYS(mq_notify, fd, NULL));
+    expect(fd, "x", 0);
+    expect(fd, "not empty", 0);
+    event.sigev_notify = SIGEV_SIGNAL; /* no signal is a number too */
+    event.sigev_signo = 0;
+    CHECK_OK(SYS(mq_notify, fd, &event));
+    CHECK_OK(send_text(fd, "x", 0));
+    CHECK_OK(SYS(mq_notify, fd, &event));
 }
 
 TEST(mq_notify, error, "closed, unknown kinds and signals, bad memory")

@@ -275,6 +275,25 @@ TEST(msgrcv, interruption, "a signal ends the wait with EINTR; removal with EIDR
     CHECK_EQ(cella_wait_exit(pid), 0);
 }
 
+TEST(msgrcv, interruption, "being stopped and continued does not end the wait")
+{
+    int id = queue(), status;
+    pid_t pid = cella_fork();
+    if (pid == 0) {
+        expect(id, 0, 0, 3, "after all");
+        _exit(0);
+    }
+    cella_sleep_ms(50);
+    CHECK_OK(kill(pid, SIGSTOP));
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK(WIFSTOPPED(status));
+    CHECK_OK(kill(pid, SIGCONT));
+    cella_sleep_ms(50);
+    CHECK_OK(send_text(id, 3, "after all", 0));
+    CHECK_EQ(cella_wait_exit(pid), 0);
+    removed(id);
+}
+
 TEST(msgctl, success, "IPC_SET, MSG_INFO and MSG_STAT")
 {
     struct msginfo info;

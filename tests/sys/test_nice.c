@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What priorities do when threads compete, and where CPU time is booked. */
-#include "cella_test.h"
+#include "cella_proc.h"
 
 #include <sched.h>
 #include <sys/times.h>
@@ -12,16 +12,6 @@ static double seconds(clockid_t clock)
     struct timespec ts;
     CHECK_OK(clock_gettime(clock, &ts));
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void stay_on_one_cpu(void)
-{
-    cpu_set_t one;
-    int cpu = sched_getcpu();
-    CHECK(cpu >= 0);
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    CHECK_OK(sched_setaffinity(0, sizeof(one), &one));
 }
 
 struct contest {

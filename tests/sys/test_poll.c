@@ -6,25 +6,6 @@
 #include <poll.h>
 #include <sys/select.h>
 
-static uint64_t alarm_bit = 1ull << (SIGALRM - 1);
-
-/* Blocks SIGALRM and makes one pending. */
-static void pending_alarm(void)
-{
-    struct sigaction action = {.sa_handler = cella_tick_handler};
-    cella_ticks = 0;
-    CHECK_OK(sigaction(SIGALRM, &action, NULL));
-    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, &alarm_bit, NULL, 8));
-    CHECK_OK(kill(getpid(), SIGALRM));
-}
-
-static bool alarm_is_blocked(void)
-{
-    uint64_t mask = 0;
-    CHECK_OK(SYS(rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8));
-    return mask & alarm_bit;
-}
-
 /* A pipe with a byte in it, and one without. */
 static void two_pipes(int full[2], int empty[2])
 {

@@ -4,13 +4,14 @@
  *
  * The area is the one that the C library has registered for the thread.
  */
-#include "cella_test.h"
+#include "cella_proc.h"
 
+#include <linux/membarrier.h>
 #include <linux/rseq.h>
 #include <sched.h>
 #include <sys/rseq.h>
 
-/* Functions of a critical section that never ends by itself. Both say through `entered` that they are in it, and return 1 from the
+/* Functions of a critical section that never ends by itself. Both count in `entered` while they are in it, and return 1 from the
  * abort address. The signature of the second is a wrong one. */
 long spin_in_section(struct rseq *area, volatile int *entered);
 long spin_in_bad_section(struct rseq *area, volatile int *entered);
@@ -27,9 +28,9 @@ long spin_in_bad_section(struct rseq *area, volatile int *entered);
             #name ":\n"                                                                            \
             "leaq " #name "_descriptor(%rip), %rax\n"                                              \
             "movq %rax, 8(%rdi)\n"                                                                 \
-            "1: movl $1, (%rsi)\n"                                                                 \
-            "4: pause\n"                                                                           \
-            "jmp 4b\n"                                                                             \
+            "1: incl (%rsi)\n"                                                                     \
+            "pause\n"                                                                              \
+            "jmp 1b\n"                                                                             \
             "2: xorl %eax, %eax\n"                                                                 \
             "ret\n"                                                                                \
             ".byte 0x0f, 0xb9, 0x3d\n"                                                             \
@@ -45,16 +46,6 @@ static struct rseq *own_area(void)
     if (__rseq_size == 0)
         SKIP("the C library has registered no area");
     return (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
-}
-
-static void stay_on_one_cpu(void)
-{
-    cpu_set_t one;
-    int cpu = sched_getcpu();
-    CHECK(cpu >= 0);
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    CHECK_OK(sched_setaffinity(0, sizeof(one), &one));
 }
 
 TEST(rseq, success, "the area follows the thread from CPU to CPU")
@@ -179,6 +170,60 @@ TEST(rseq, error, "SIGSEGV for a wrong signature and for a section that is not t
     struct rseq *area = own_area();
     expect_segv(interrupted_with_wrong_signature, area);
     expect_segv(signal_with_wild_section, area);
+}
+
+#define BARRIER_RSEQ 128
+#define BARRIER_REGISTER_RSEQ 256
+#define BARRIER_ROUNDS 50
+
+static volatile int round_begun, rounds_over;
+
+static long membarrier(int command, unsigned flags, int cpu)
+{
+    return syscall(SYS_membarrier, command, flags, cpu);
+}
+
+static void *sections(void *unused)
+{
+    for (int i = 0; i < BARRIER_ROUNDS; i++) {
+        while (round_begun <= i)
+            __builtin_ia32_pause();
+        CHECK_EQ(spin_in_section(own_area(), &entered), 1);
+        rounds_over = i + 1;
+    }
+    return unused;
+}
+
+TEST(membarrier, success, "of rseq: no critical section that other threads are in outlives it")
+{
+    pthread_t thread;
+    own_area();
+    CHECK(membarrier(MEMBARRIER_CMD_QUERY, 0, 0) & BARRIER_RSEQ);
+    CHECK_OK(membarrier(BARRIER_REGISTER_RSEQ, 0, 0));
+    CHECK_EQ(pthread_create(&thread, NULL, sections, NULL), 0);
+    for (int i = 0; i < BARRIER_ROUNDS; i++) {
+        entered = 0;
+        round_begun = i + 1;
+        while (!entered)
+            __builtin_ia32_pause();
+        CHECK_OK(membarrier(BARRIER_RSEQ, 0, 0));
+        int now = entered;
+        for (int n = 0; n < 1000; n++)
+            __builtin_ia32_pause();
+        CHECK_EQ(entered, now);
+        while (rounds_over <= i)
+            __builtin_ia32_pause();
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_OK(membarrier(BARRIER_RSEQ, 1, 0));
+    CHECK_OK(membarrier(BARRIER_RSEQ, 1, 100000));
+}
+
+TEST(membarrier, error, "of rseq: EPERM when not registered, and no other flag than for a CPU")
+{
+    CHECK_ERRNO(membarrier(BARRIER_RSEQ, 0, 0), EPERM);
+    CHECK_ERRNO(membarrier(BARRIER_RSEQ, 2, 0), EINVAL);
+    CHECK_ERRNO(membarrier(BARRIER_REGISTER_RSEQ, 1, 0), EINVAL);
 }
 
 TEST_MAIN()

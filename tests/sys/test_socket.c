@@ -332,6 +332,10 @@ TEST(accept, error, "not listening, a datagram socket, bad memory, flags")
     CHECK_OK(connect(unix_socket(SOCK_STREAM), (struct sockaddr *)&a, len));
     cella_limit_fds(0);
     CHECK_ERRNO(accept(l, NULL, NULL), EMFILE);
+    /* The connection is still there. */
+    CHECK_OK(fcntl(l, F_SETFL, O_NONBLOCK));
+    CHECK_OK(close(sv[0]));
+    CHECK_EQ(accept(l, NULL, NULL), sv[0]);
 }
 
 TEST(accept4, success, "sets the flags of the new descriptor")

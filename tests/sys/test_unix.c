@@ -364,6 +364,27 @@ static void *stream_writer(void *arg)
     return NULL;
 }
 
+static void *send_one(void *arg)
+{
+    CHECK_EQ(send(*(int *)arg, "x", 1, 0), 1);
+    return NULL;
+}
+
+TEST(send, success, "a larger SO_SNDBUF lets a waiting sender go on")
+{
+    int sv[2], size = 8192;
+    static char big[1 << 20];
+    pthread_t thread;
+    pair(SOCK_STREAM, sv);
+    CHECK_OK(setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+    CHECK(send(sv[0], big, sizeof(big), MSG_DONTWAIT) > 0);
+    CHECK_EQ(pthread_create(&thread, NULL, send_one, &sv[0]), 0);
+    cella_sleep_ms(50);
+    size = 200000;
+    CHECK_OK(setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 TEST(send, success, "a million bytes arrive in order, both ways at once")
 {
     int sv[2];

@@ -3,38 +3,28 @@
  * NULL leaves. */
 #include "base/rbtree.h"
 
+/* Sides are numbers, LEFT and RIGHT, so that each case stands here once and not mirrored too. */
+enum { LEFT, RIGHT };
+
 static void replace_child(struct rb_root *root, struct rb_node *parent, struct rb_node *old,
                           struct rb_node *new)
 {
     if (!parent)
         root->node = new;
-    else if (parent->left == old)
-        parent->left = new;
     else
-        parent->right = new;
+        parent->child[parent->left != old] = new;
 }
 
-static void rotate_left(struct rb_root *root, struct rb_node *x)
+/* x goes down to that side, and its child of the other one takes its place. */
+static void rotate(struct rb_root *root, struct rb_node *x, bool side)
 {
-    struct rb_node *y = x->right;
-    x->right = y->left;
-    if (y->left)
-        y->left->parent = x;
+    struct rb_node *y = x->child[!side];
+    x->child[!side] = y->child[side];
+    if (y->child[side])
+        y->child[side]->parent = x;
     y->parent = x->parent;
     replace_child(root, x->parent, x, y);
-    y->left = x;
-    x->parent = y;
-}
-
-static void rotate_right(struct rb_root *root, struct rb_node *x)
-{
-    struct rb_node *y = x->left;
-    x->left = y->right;
-    if (y->right)
-        y->right->parent = x;
-    y->parent = x->parent;
-    replace_child(root, x->parent, x, y);
-    y->right = x;
+    y->child[side] = x;
     x->parent = y;
 }
 
@@ -47,28 +37,22 @@ void rb_insert_fixup(struct rb_root *root, struct rb_node *n)
 {
     while (is_red(n->parent)) {
         struct rb_node *p = n->parent, *g = p->parent;
-        bool left = p == g->left;
-        struct rb_node *uncle = left ? g->right : g->left;
+        bool side = p != g->left;
+        struct rb_node *uncle = g->child[!side];
         if (is_red(uncle)) {
             p->red = uncle->red = false;
             g->red = true;
             n = g;
             continue;
         }
-        if (n == (left ? p->right : p->left)) {
+        if (n == p->child[!side]) {
             n = p;
-            if (left)
-                rotate_left(root, n);
-            else
-                rotate_right(root, n);
+            rotate(root, n, side);
             p = n->parent;
         }
         p->red = false;
         g->red = true;
-        if (left)
-            rotate_right(root, g);
-        else
-            rotate_left(root, g);
+        rotate(root, g, !side);
     }
     root->node->red = false;
 }
@@ -77,19 +61,17 @@ void rb_insert_fixup(struct rb_root *root, struct rb_node *n)
 static void erase_fixup(struct rb_root *root, struct rb_node *x, struct rb_node *parent)
 {
     while (x != root->node && !is_red(x)) {
-        bool left = x == parent->left;
-        struct rb_node *w = left ? parent->right : parent->left;
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): x lacks a black node, so w is there */
+        bool side = x != parent->left;
+        struct rb_node *w = parent->child[!side];
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): x lacks a black node, so w is there
+         */
         if (w->red) {
             w->red = false;
             parent->red = true;
-            if (left)
-                rotate_left(root, parent);
-            else
-                rotate_right(root, parent);
-            w = left ? parent->right : parent->left;
+            rotate(root, parent, side);
+            w = parent->child[!side];
         }
-        struct rb_node *near = left ? w->left : w->right, *far = left ? w->right : w->left;
+        struct rb_node *near = w->child[side], *far = w->child[!side];
         if (!is_red(near) && !is_red(far)) {
             w->red = true;
             x = parent;
@@ -99,20 +81,14 @@ static void erase_fixup(struct rb_root *root, struct rb_node *x, struct rb_node 
         if (!is_red(far)) {
             near->red = false;
             w->red = true;
-            if (left)
-                rotate_right(root, w);
-            else
-                rotate_left(root, w);
-            w = left ? parent->right : parent->left;
-            far = left ? w->right : w->left;
+            rotate(root, w, !side);
+            w = parent->child[!side];
+            far = w->child[!side];
         }
         w->red = parent->red;
         parent->red = false;
         far->red = false;
-        if (left)
-            rotate_left(root, parent);
-        else
-            rotate_right(root, parent);
+        rotate(root, parent, side);
         x = root->node;
         break;
     }
@@ -157,50 +133,43 @@ void rb_erase(struct rb_root *root, struct rb_node *n)
         erase_fixup(root, child, parent);
 }
 
+/* The last node of n's tree on that side. */
+static struct rb_node *extreme(struct rb_node *n, int side)
+{
+    while (n && n->child[side])
+        n = n->child[side];
+    return n;
+}
+
+/* The neighbour on that side. */
+static struct rb_node *step(const struct rb_node *n, int side)
+{
+    if (n->child[side])
+        return extreme(n->child[side], !side);
+    struct rb_node *p = n->parent;
+    while (p && n == p->child[side]) {
+        n = p;
+        p = p->parent;
+    }
+    return p;
+}
+
 struct rb_node *rb_first(const struct rb_root *root)
 {
-    struct rb_node *n = root->node;
-    while (n && n->left)
-        n = n->left;
-    return n;
+    return extreme(root->node, LEFT);
 }
 
 struct rb_node *rb_last(const struct rb_root *root)
 {
-    struct rb_node *n = root->node;
-    while (n && n->right)
-        n = n->right;
-    return n;
+    return extreme(root->node, RIGHT);
 }
 
 struct rb_node *rb_next(const struct rb_node *n)
 {
-    if (n->right) {
-        n = n->right;
-        while (n->left)
-            n = n->left;
-        return (struct rb_node *)(uintptr_t)n;
-    }
-    const struct rb_node *p = n->parent;
-    while (p && n == p->right) {
-        n = p;
-        p = p->parent;
-    }
-    return (struct rb_node *)(uintptr_t)p;
+    return step(n, RIGHT);
 }
 
 struct rb_node *rb_prev(const struct rb_node *n)
 {
-    if (n->left) {
-        n = n->left;
-        while (n->right)
-            n = n->right;
-        return (struct rb_node *)(uintptr_t)n;
-    }
-    const struct rb_node *p = n->parent;
-    while (p && n == p->left) {
-        n = p;
-        p = p->parent;
-    }
-    return (struct rb_node *)(uintptr_t)p;
+    return step(n, LEFT);
 }

@@ -14,7 +14,13 @@
 #include "base/types.h"
 
 struct rb_node {
-    struct rb_node *parent, *left, *right;
+    struct rb_node *parent;
+    union {
+        struct {
+            struct rb_node *left, *right;
+        };
+        struct rb_node *child[2];
+    };
     bool red;
 };
 

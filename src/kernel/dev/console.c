@@ -26,6 +26,7 @@
 #include "base/string.h"
 #include "base/usercopy.h"
 #include "dev/host_ring.h"
+#include "dev/tty.h"
 #include "fs/anon_file.h"
 #include "fs/pipe.h"
 #include "proc/task.h"
@@ -156,10 +157,7 @@ static void fetcher(void *arg)
 {
     struct console *c = arg;
     for (;;) {
-        int r;
-        WAIT_EVENT(&c->input.fetcher_q, take_demand(&c->input), WAIT_UNINTERRUPTIBLE, KTIME_NEVER,
-                   r);
-        (void)r;
+        WAIT_UNTIL(&c->input.fetcher_q, take_demand(&c->input), KTIME_NEVER);
         if (READ_ONCE(c->input.closing))
             break;
         fetch(c, CONSOLE_MAX_IO, WAIT_KILLABLE);
@@ -186,10 +184,7 @@ static void fetch_in_background(struct console *c)
         return;
     }
     wake_all(&in->fetcher_q, 0);
-    int r;
-    WAIT_EVENT(&in->q, input_ready(in), WAIT_UNINTERRUPTIBLE, ktime_add(time_mono_ns(), SETTLE_NS),
-               r);
-    (void)r;
+    WAIT_UNTIL(&in->q, input_ready(in), ktime_add(time_mono_ns(), SETTLE_NS));
 }
 
 /* Moves what is buffered, or the end of input, or an error: bytes, 0, negative errno; -EAGAIN when
@@ -222,7 +217,6 @@ static int64_t take_input(struct console *c, struct uio *u)
 
 static int64_t console_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct console *c = ((struct stream *)f->priv)->console;
     struct input *in = &c->input;
     if (!u->remaining)
@@ -265,7 +259,6 @@ static int64_t write_piece(const struct stream *s, const void *data, uint32_t n)
 
 static int64_t console_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     const struct stream *s = f->priv;
     char small[SMALL_WRITE];
     uint32_t size = (uint32_t)k_min(u->remaining, (uint64_t)CONSOLE_MAX_IO);
@@ -316,43 +309,25 @@ static uint32_t console_poll(struct file *f, struct poll_table *pt)
     return mask;
 }
 
-enum {
-    TCGETS_K = 0x5401,
-    TCSETS_K = 0x5402,
-    TCSETSW_K = 0x5403,
-    TCSETSF_K = 0x5404,
-    TCSBRK_K = 0x5409,
-    TIOCGWINSZ_K = 0x5413,
-    FIONREAD_K = 0x541b
-};
-
-/* struct termios of the kernel */
-struct k_termios {
-    uint32_t iflag, oflag, cflag, lflag;
-    uint8_t line, cc[19];
-};
-
 /* The launcher keeps its terminal as it is; this is what one looks like that nobody has changed. */
-static const struct k_termios plain_termios = {
-    .iflag = 0x4500, /* ICRNL IXON IUTF8 */
-    .oflag = 0x5,    /* OPOST ONLCR */
-    .cflag = 0xbf,   /* B38400 CS8 CREAD */
-    .lflag = 0x8a3b, /* ISIG ICANON ECHO ECHOE ECHOK ECHOCTL ECHOKE IEXTEN */
-    .cc = {3, 0x1c, 0x7f, 0x15, 4, 0, 1, 0, 0x11, 0x13, 0x1a, 0, 0x12, 0xf, 0x17, 0x16},
-};
-
-static int64_t tty_ioctl(unsigned cmd, uint64_t arg)
+static struct k_termios plain_termios(void)
 {
+    struct k_termios t = tty_std_termios;
+    t.iflag |= IUTF8_K;
+    return t;
+}
+
+static int64_t plain_ioctl(unsigned cmd, uint64_t arg)
+{
+    struct k_termios t, plain = plain_termios();
     switch (cmd) {
-    case TCGETS_K: return copy_to_user(arg, &plain_termios, sizeof(plain_termios));
+    case TCGETS_K: return copy_to_user(arg, &plain, TERMIOS_SIZE);
     case TCSETS_K:
     case TCSETSW_K:
-    case TCSETSF_K: {
-        struct k_termios t;
-        if (get_user(t, arg))
+    case TCSETSF_K:
+        if (copy_from_user(&t, arg, TERMIOS_SIZE))
             return -EFAULT;
-        return memcmp(&t, &plain_termios, sizeof(t)) ? -EINVAL : 0;
-    }
+        return memcmp(&t, &plain, TERMIOS_SIZE) ? -EINVAL : 0;
     case TCSBRK_K:
         return arg ? 0 : -EINVAL; /* drain: writes are synchronous; a break cannot be sent */
     case TIOCGWINSZ_K: {
@@ -370,7 +345,7 @@ static int64_t console_ioctl(struct file *f, unsigned cmd, uint64_t arg)
         int32_t n = (int32_t)__atomic_load_n(&s->console->input.len, __ATOMIC_ACQUIRE);
         return put_user(n, arg);
     }
-    return s->tty ? tty_ioctl(cmd, arg) : -ENOTTY;
+    return s->tty ? plain_ioctl(cmd, arg) : -ENOTTY;
 }
 
 /* ---- opening ---- */
@@ -415,9 +390,6 @@ static const struct inode_ops console_inode_ops = {.setattr = console_setattr,
 
 static struct inode *console_mmap(struct file *f, int prot, int flags)
 {
-    (void)f;
-    (void)prot;
-    (void)flags;
     return err_ptr(-ENODEV);
 }
 

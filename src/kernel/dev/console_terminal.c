@@ -129,10 +129,7 @@ static bool is_drained(struct terminal *m)
 
 void terminal_drain(struct terminal *m)
 {
-    int r;
-    WAIT_EVENT(&m->written_q, is_drained(m), WAIT_UNINTERRUPTIBLE,
-               ktime_add(time_mono_ns(), DRAIN_NS), r);
-    (void)r;
+    WAIT_UNTIL(&m->written_q, is_drained(m), ktime_add(time_mono_ns(), DRAIN_NS));
 }
 
 struct terminal *terminal_open(uint32_t session)

@@ -23,9 +23,6 @@
 
 static int64_t null_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)f;
-    (void)u;
-    (void)pos;
     return 0;
 }
 
@@ -33,25 +30,18 @@ static int64_t null_read(struct file *f, struct uio *u, uint64_t *pos)
 static int64_t null_write(struct file *f, struct uio *u, uint64_t *pos)
 {
     int64_t n = (int64_t)u->remaining;
-    (void)f;
-    (void)pos;
     u->remaining = 0;
     return n;
 }
 
 static int64_t full_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)f;
-    (void)u;
-    (void)pos;
     return -ENOSPC;
 }
 
 static int64_t zero_read(struct file *f, struct uio *u, uint64_t *pos)
 {
     int64_t total = 0;
-    (void)f;
-    (void)pos;
     while (u->remaining) {
         uint64_t want = k_min(u->remaining, PIECE_BYTES);
         size_t n = uio_zero(u, want);
@@ -70,8 +60,6 @@ static int64_t zero_read(struct file *f, struct uio *u, uint64_t *pos)
 /* These devices have no places to go to: every position is 0. */
 static int64_t null_lseek(struct file *f, int64_t off, int whence)
 {
-    (void)off;
-    (void)whence;
     f->pos = 0;
     return 0;
 }
@@ -83,8 +71,6 @@ static int64_t random_read(struct file *f, struct uio *u, uint64_t *pos)
     uint8_t buf[RANDOM_PIECE];
     uint64_t total = 0;
     bool fault = false;
-    (void)f;
-    (void)pos;
     while (u->remaining) {
         size_t want = (size_t)k_min(u->remaining, (uint64_t)sizeof(buf));
         drbg_fill(buf, want);
@@ -112,8 +98,6 @@ static int64_t random_write(struct file *f, struct uio *u, uint64_t *pos)
 {
     uint8_t buf[RANDOM_PIECE];
     int64_t total = 0;
-    (void)f;
-    (void)pos;
     while (u->remaining) {
         size_t want = (size_t)k_min(u->remaining, (uint64_t)sizeof(buf));
         size_t n = uio_read(u, buf, want);
@@ -131,8 +115,6 @@ static int64_t random_write(struct file *f, struct uio *u, uint64_t *pos)
 
 static uint32_t random_poll(struct file *f, struct poll_table *pt)
 {
-    (void)f;
-    (void)pt;
     return POLLIN_K | POLLRDNORM_K;
 }
 
@@ -143,7 +125,6 @@ enum { RNDGETENTCNT_K = 0x80045200, RNDADDENTROPY_K = 0x40085203, RNDRESEEDCRNG_
 
 static int64_t random_ioctl(struct file *f, unsigned cmd, uint64_t arg)
 {
-    (void)f;
     switch (cmd) {
     case RNDGETENTCNT_K: {
         int32_t bits = ENTROPY_BITS;
@@ -161,7 +142,6 @@ static int64_t random_ioctl(struct file *f, unsigned cmd, uint64_t arg)
  * input. */
 static int console_device_open(struct inode *inode, struct file *f)
 {
-    (void)inode;
     return console_open_boot(f);
 }
 

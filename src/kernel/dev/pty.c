@@ -48,7 +48,6 @@ static uint32_t take(struct tty *t, uint8_t *buf, uint32_t n)
 
 static int64_t master_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct tty *t = f->priv;
     uint8_t chunk[TTY_CHUNK];
     int64_t total = 0;
@@ -103,7 +102,6 @@ static uint32_t put(struct tty *t, const uint8_t *buf, uint32_t n)
 
 static int64_t master_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct tty *t = f->priv;
     uint8_t chunk[TTY_CHUNK];
     int64_t total = 0;
@@ -168,7 +166,6 @@ static const struct file_ops master_ops = {
 
 static int ptmx_open(struct inode *inode, struct file *f)
 {
-    (void)inode;
     struct tty *t = tty_create();
     if (is_err(t))
         return (int)ptr_err(t);
@@ -184,11 +181,8 @@ const struct file_ops ptmx_device_ops = {.open = ptmx_open};
 
 uint32_t pty_take_output(struct tty *t, uint8_t *buf, uint32_t n, bool (*stop)(void *), void *arg)
 {
-    int r;
     uint32_t taken = 0;
-    WAIT_EVENT(&t->master_q, (taken = take(t, buf, n)) != 0 || stop(arg), WAIT_UNINTERRUPTIBLE,
-               KTIME_NEVER, r);
-    (void)r;
+    WAIT_UNTIL(&t->master_q, (taken = take(t, buf, n)) != 0 || stop(arg), KTIME_NEVER);
     return taken;
 }
 

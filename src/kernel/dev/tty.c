@@ -192,7 +192,6 @@ static int64_t read_locked(struct tty *t, struct file *f, struct uio *u)
 
 static int64_t slave_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct tty *t = f->priv;
     if (tty_file_dead(t, f))
         return 0;
@@ -232,7 +231,6 @@ static uint32_t write_piece(struct tty *t, struct file *f, const uint8_t *buf, u
 
 static int64_t slave_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct tty *t = f->priv;
     if (tty_file_dead(t, f))
         return -EIO;
@@ -387,7 +385,6 @@ static int pts_open(struct inode *inode, struct file *f)
 
 static int tty_device_open(struct inode *inode, struct file *f)
 {
-    (void)inode;
     struct tty *t = tty_of_current();
     return t ? attach_or_put(t, f) : -ENXIO;
 }

@@ -82,7 +82,19 @@ enum {
     EXTPROC_K = 0200000
 };
 
-/* struct termios2 of the ABI; struct termios is its first 36 bytes. */
+/* ioctls of terminals that the console has too; the others are in dev/tty_ioctl.c */
+enum {
+    TCGETS_K = 0x5401,
+    TCSETS_K = 0x5402,
+    TCSETSW_K = 0x5403,
+    TCSETSF_K = 0x5404,
+    TCSBRK_K = 0x5409,
+    TIOCGWINSZ_K = 0x5413,
+    FIONREAD_K = 0x541b,
+};
+
+/* struct termios2 of the ABI; struct termios is its first bytes. */
+#define TERMIOS_SIZE 36u
 struct k_termios {
     uint32_t iflag, oflag, cflag, lflag;
     uint8_t line, cc[NCCS_K];

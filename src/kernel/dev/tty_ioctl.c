@@ -8,23 +8,14 @@
 #include "proc/signal.h"
 #include "proc/task.h"
 
-#define TERMIOS_SIZE 36u /* struct termios, without the speeds of termios2 */
-
 enum {
-    TCGETS_K = 0x5401,
-    TCSETS_K = 0x5402,
-    TCSETSW_K = 0x5403,
-    TCSETSF_K = 0x5404,
-    TCSBRK_K = 0x5409,
     TCXONC_K = 0x540a,
     TCFLSH_K = 0x540b,
     TIOCEXCL_K = 0x540c,
     TIOCNXCL_K = 0x540d,
     TIOCOUTQ_K = 0x5411,
     TIOCSTI_K = 0x5412,
-    TIOCGWINSZ_K = 0x5413,
     TIOCSWINSZ_K = 0x5414,
-    FIONREAD_K = 0x541b,
     TIOCPKT_K = 0x5420,
     TIOCSETD_K = 0x5423,
     TIOCGETD_K = 0x5424,

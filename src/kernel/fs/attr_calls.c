@@ -48,23 +48,18 @@ static int truncate_path(const struct path *p, uint64_t size)
 
 int64_t sys_truncate(uaddr_t name, int64_t size)
 {
-    struct path p;
+    PATH_REF(p);
     if (size < 0)
         return -EINVAL;
     int err = path_lookup_user(AT_FDCWD_K, name, LOOKUP_FOLLOW, &p);
-    if (err)
-        return err;
-    err = truncate_path(&p, (uint64_t)size);
-    path_put(&p);
-    return err;
+    return err ? err : truncate_path(&p, (uint64_t)size);
 }
 
 int64_t sys_ftruncate(int fd, int64_t size)
 {
-    bool counted;
     if (size < 0)
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int err = S_ISREG_K(f->inode->mode) && (f->mode & FMODE_WRITE)
@@ -72,7 +67,6 @@ int64_t sys_ftruncate(int fd, int64_t size)
                   : -EINVAL;
     if (!err)
         fsnotify_file(f, IN_MODIFY_K);
-    fd_unborrow(f, counted);
     return err;
 }
 
@@ -170,15 +164,11 @@ static int chmod_path(const struct path *p, kmode_t mode)
 
 int64_t sys_fchmodat2(int dirfd, uaddr_t name, uint32_t mode, int flags)
 {
-    struct path p;
+    PATH_REF(p);
     if (flags & ~(AT_SYMLINK_NOFOLLOW_K | AT_EMPTY_PATH_K))
         return -EINVAL;
     int err = lookup_with_flags(dirfd, name, flags, &p);
-    if (err)
-        return err;
-    err = chmod_path(&p, mode);
-    path_put(&p);
-    return err;
+    return err ? err : chmod_path(&p, mode);
 }
 
 int64_t sys_fchmodat(int dirfd, uaddr_t name, uint32_t mode)
@@ -193,13 +183,10 @@ int64_t sys_chmod(uaddr_t name, uint32_t mode)
 
 int64_t sys_fchmod(int fd, uint32_t mode)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int err = chmod_path(&f->path, mode);
-    fd_unborrow(f, counted);
-    return err;
+    return chmod_path(&f->path, mode);
 }
 
 /* ---- owner ---- */
@@ -241,15 +228,11 @@ static int chown_path(const struct path *p, kuid_t uid, kgid_t gid)
 
 int64_t sys_fchownat(int dirfd, uaddr_t name, uint32_t uid, uint32_t gid, int flags)
 {
-    struct path p;
+    PATH_REF(p);
     if (flags & ~(AT_SYMLINK_NOFOLLOW_K | AT_EMPTY_PATH_K))
         return -EINVAL;
     int err = lookup_with_flags(dirfd, name, flags, &p);
-    if (err)
-        return err;
-    err = chown_path(&p, uid, gid);
-    path_put(&p);
-    return err;
+    return err ? err : chown_path(&p, uid, gid);
 }
 
 int64_t sys_chown(uaddr_t name, uint32_t uid, uint32_t gid)
@@ -264,13 +247,10 @@ int64_t sys_lchown(uaddr_t name, uint32_t uid, uint32_t gid)
 
 int64_t sys_fchown(int fd, uint32_t uid, uint32_t gid)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int err = chown_path(&f->path, uid, gid);
-    fd_unborrow(f, counted);
-    return err;
+    return chown_path(&f->path, uid, gid);
 }
 
 /* ---- times ---- */
@@ -317,19 +297,17 @@ static bool utime_nsec_ok(int64_t nsec)
 
 static int64_t do_utimes(int dirfd, uaddr_t name, const struct k_timespec *times, int flags)
 {
-    struct path p;
+    PATH_REF(p);
     int err;
     if (times && (!utime_nsec_ok(times[0].nsec) || !utime_nsec_ok(times[1].nsec)))
         return -EINVAL;
     if (!name && dirfd != AT_FDCWD_K) {
-        bool counted;
         if (flags)
             return -EINVAL;
-        struct file *f = fd_borrow(dirfd, &counted);
+        FD_FILE(f, dirfd);
         if (!f)
             return -EBADF;
         err = utimes_path(&f->path, times);
-        fd_unborrow(f, counted);
         return err;
     }
     if (flags & ~(AT_SYMLINK_NOFOLLOW_K | AT_EMPTY_PATH_K))
@@ -337,9 +315,7 @@ static int64_t do_utimes(int dirfd, uaddr_t name, const struct k_timespec *times
     err = lookup_with_flags(dirfd, name, flags, &p);
     if (err)
         return err;
-    err = utimes_path(&p, times);
-    path_put(&p);
-    return err;
+    return utimes_path(&p, times);
 }
 
 int64_t sys_utimensat(int dirfd, uaddr_t name, uaddr_t times, int flags)

@@ -105,7 +105,6 @@ struct inode *devpts_inode(struct tty *t)
 static int root_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 {
     uint32_t index;
-    (void)len;
     if (strcmp(name, "ptmx") == 0) {
         *out = device_inode(dir->sb, PTMX_INO, 0666, MKDEV_K(5, 2));
         return *out ? 0 : -ENOMEM;
@@ -121,7 +120,6 @@ static int root_lookup(struct inode *dir, const char *name, size_t len, struct i
 
 static int root_readdir(struct file *f, struct dir_context *ctx)
 {
-    (void)f;
     static const struct {
         const char *name;
         uint64_t ino;
@@ -149,7 +147,6 @@ static const struct file_ops root_fops = {.readdir = root_readdir};
 
 static int devpts_statfs(struct super_block *sb, struct k_statfs *st)
 {
-    (void)sb;
     st->f_type = DEVPTS_MAGIC;
     st->f_bsize = st->f_frsize = PAGE_SIZE;
     st->f_namelen = NAME_MAX_K;
@@ -158,7 +155,6 @@ static int devpts_statfs(struct super_block *sb, struct k_statfs *st)
 
 static void devpts_show_options(struct super_block *sb, char *buf, size_t size)
 {
-    (void)sb;
     k_snprintf(buf, size, ",gid=%u,mode=%o,ptmxmode=666", TTY_GID, PTS_MODE);
 }
 
@@ -175,25 +171,18 @@ static struct super_block *devpts_make(void)
         root->ops = &root_inode_ops;
         root->fops = &root_fops;
         root->flags = INODE_NO_NEGATIVE | INODE_NO_DCACHE;
-        sb->root = dentry_new_root(root);
-        if (!sb->root)
-            inode_put(root);
     }
-    if (sb && !sb->root) {
-        super_put(sb);
-        return NULL;
-    }
-    return sb;
+    return sb ? super_set_root(sb, root) : err_ptr(-ENOMEM);
 }
 
 struct super_block *devpts_create(void)
 {
     mutex_lock(&devpts_lock);
-    if (!devpts)
-        devpts = devpts_make();
-    struct super_block *sb = devpts;
-    if (sb)
+    struct super_block *sb = devpts ? devpts : devpts_make();
+    if (!is_err(sb)) {
+        devpts = sb;
         ref_get(&sb->ref);
+    }
     mutex_unlock(&devpts_lock);
-    return sb ? sb : err_ptr(-ENOMEM);
+    return sb;
 }

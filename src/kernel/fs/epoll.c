@@ -120,7 +120,6 @@ struct epoll_poll_table {
 
 static void epoll_queue(struct poll_table *pt, struct file *f, struct wait_queue *q)
 {
-    (void)f;
     struct epoll_poll_table *ept = container_of(pt, struct epoll_poll_table, pt);
     struct epoll_item *item = ept->item;
     struct epoll_hook *h = &item->hook;
@@ -487,16 +486,9 @@ int64_t sys_epoll_pwait(int epfd, uaddr_t events, int max, int timeout_ms, uaddr
 int64_t sys_epoll_pwait2(int epfd, uaddr_t events, int max, uaddr_t timeout, uaddr_t mask,
                          uint64_t mask_size)
 {
-    ktime_t deadline = KTIME_NEVER;
-    if (timeout) {
-        struct k_timespec t;
-        if (get_user(t, timeout))
-            return -EFAULT;
-        if (!timespec_valid(&t))
-            return -EINVAL;
-        deadline = t.sec || t.nsec ? ktime_add(time_mono_ns(), timespec_to_ns(&t)) : 0;
-    }
-    return epoll_wait_masked(epfd, events, max, deadline, mask, mask_size);
+    ktime_t deadline;
+    int r = poll_deadline_from_user(timeout, &deadline);
+    return r ? r : epoll_wait_masked(epfd, events, max, deadline, mask, mask_size);
 }
 
 /* ---- the epoll as a file ---- */

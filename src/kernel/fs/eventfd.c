@@ -48,7 +48,6 @@ static bool add(struct eventfd *e, uint64_t value, bool *more)
 
 static int64_t eventfd_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct eventfd *e = f->priv;
     uint64_t value;
     bool more, slept = false;
@@ -72,7 +71,6 @@ static int64_t eventfd_read(struct file *f, struct uio *u, uint64_t *pos)
 
 static int64_t eventfd_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct eventfd *e = f->priv;
     uint64_t value;
     bool more, slept = false;
@@ -140,14 +138,7 @@ int64_t sys_eventfd2(unsigned count, int flags)
     wait_queue_init(&e->writers);
     e->count = count;
     e->semaphore = flags & EFD_SEMAPHORE_K;
-    struct file *f = file_new_anon("anon_inode:[eventfd]", &eventfd_file_ops, e,
-                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
-                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
-    if (is_err(f)) {
-        kfree(e);
-        return ptr_err(f);
-    }
-    return fd_install(f, 0, flags & O_CLOEXEC_K);
+    return fd_install_anon("anon_inode:[eventfd]", &eventfd_file_ops, e, flags);
 }
 
 int64_t sys_eventfd(unsigned count)

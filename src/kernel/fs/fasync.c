@@ -123,7 +123,6 @@ static bool fasync_supported(struct file *f)
 static void fasync_queue(struct poll_table *pt, struct file *f, struct wait_queue *q)
 {
     struct fasync *a = container_of(pt, struct fasync, pt);
-    (void)f;
     if (a->nr == MAX_QUEUES)
         return;
     struct fasync_hook *h = &a->hook[a->nr++];

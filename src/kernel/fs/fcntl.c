@@ -215,8 +215,7 @@ static int64_t ioctl_file(struct file *f, unsigned cmd, uaddr_t arg)
 
 int64_t sys_ioctl(int fd, uint32_t cmd, uint64_t arg)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (unlikely(!f))
         return -EBADF;
     int64_t ret;
@@ -242,6 +241,5 @@ int64_t sys_ioctl(int fd, uint32_t cmd, uint64_t arg)
             ret = f->ops->ioctl(f, cmd, arg);
         break;
     }
-    fd_unborrow(f, counted);
     return ret;
 }

@@ -316,6 +316,16 @@ struct file *file_new_anon(const char *name, const struct file_ops *ops, void *p
     return file_new_anon_on(anon_inode, name, ops, priv, flags, fmode);
 }
 
+int64_t fd_install_anon(const char *name, const struct file_ops *ops, void *priv, int flags)
+{
+    struct file *f = file_new_anon(name, ops, priv, O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
+                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
+    if (!is_err(f))
+        return fd_install(f, 0, flags & O_CLOEXEC_K);
+    kfree(priv);
+    return ptr_err(f);
+}
+
 /* ---- small questions ---- */
 
 int64_t file_pread_kernel(struct file *f, void *buf, size_t len, uint64_t off)

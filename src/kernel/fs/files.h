@@ -67,6 +67,27 @@ static inline struct file *fd_borrow(int fd, bool *counted)
     return f;
 }
 
+/* The same for a block: FD_FILE(f, fd) declares f, NULL: not open, which is given back where the
+ * block is left. */
+struct fd_ref {
+    struct file *file;
+    bool counted;
+};
+static inline struct fd_ref fd_ref_get(int fd)
+{
+    struct fd_ref r;
+    r.file = fd_borrow(fd, &r.counted);
+    return r;
+}
+static inline void fd_ref_put(struct fd_ref *r)
+{
+    if (likely(r->file != NULL))
+        fd_unborrow(r->file, r->counted);
+}
+#define FD_FILE(f, fd)                                                                             \
+    struct fd_ref f##_ref __attribute__((cleanup(fd_ref_put))) = fd_ref_get(fd);                   \
+    struct file *const f = f##_ref.file
+
 /* Takes the lowest free descriptor >= min without a file in it. fd, -EMFILE, -ENOMEM. */
 int fd_reserve(uint32_t min, bool cloexec);
 /* Puts a file into a reserved one (takes the reference over), or gives the number back. */

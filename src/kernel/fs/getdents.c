@@ -91,13 +91,10 @@ static int64_t read_directory(struct file *f, uaddr_t buf, uint32_t size, bool o
 
 static int64_t getdents_fd(int fd, uaddr_t buf, uint32_t size, bool old_layout)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int64_t n = read_directory(f, buf, size, old_layout);
-    fd_unborrow(f, counted);
-    return n;
+    return read_directory(f, buf, size, old_layout);
 }
 
 int64_t sys_getdents64(int fd, uaddr_t buf, uint32_t size)

@@ -56,7 +56,6 @@ void hostfs_close(struct hostfs *fs, int64_t handle)
 {
     struct host_call c = {.op = CELLA_HOST_CLOSE, .a = {(uint64_t)handle}};
 
-    (void)fs;
     (void)host_call(&c, WAIT_UNINTERRUPTIBLE); /* nothing can be done about an error */
 }
 

@@ -243,7 +243,6 @@ static int hostfs_create_op(struct inode *dir, const char *name, size_t len, kmo
     struct hostfs *fs = hostfs_of(dir);
     struct cella_host_stat st;
 
-    (void)rdev;
     if (S_ISCHR_K(mode) || S_ISBLK_K(mode))
         return -EPERM;
     int64_t dir_handle = hostfs_handle_get(dir);
@@ -411,7 +410,12 @@ int hostfs_getattr(struct inode *inode, struct kstat *st)
 
 int hostfs_setattr(struct inode *inode, const struct iattr *attr)
 {
-    const uint32_t known = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_SIZE | ATTR_ATIME | ATTR_MTIME;
+    const uint32_t known = CELLA_HOST_ATTR_ALL;
+    _Static_assert(
+        ATTR_MODE == (int)CELLA_HOST_ATTR_MODE && ATTR_UID == (int)CELLA_HOST_ATTR_UID &&
+            ATTR_GID == (int)CELLA_HOST_ATTR_GID && ATTR_SIZE == (int)CELLA_HOST_ATTR_SIZE &&
+            ATTR_ATIME == (int)CELLA_HOST_ATTR_ATIME && ATTR_MTIME == (int)CELLA_HOST_ATTR_MTIME,
+        "the host's numbers are the kernel's");
     struct cella_host_stat st = {
         .mode = attr->mode & 07777,
         .uid = attr->uid,

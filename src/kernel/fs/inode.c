@@ -76,6 +76,16 @@ struct super_block *super_new(const char *fs_type, const struct super_ops *ops)
     return sb;
 }
 
+struct super_block *super_set_root(struct super_block *sb, struct inode *root)
+{
+    sb->root = root ? dentry_new_root(root) : NULL;
+    if (sb->root)
+        return sb;
+    inode_put(root);
+    super_put(sb);
+    return err_ptr(-ENOMEM);
+}
+
 void super_put(struct super_block *sb)
 {
     if (!sb || !ref_put(&sb->ref))

@@ -276,7 +276,6 @@ static int64_t inotify_read(struct file *f, struct uio *u, uint64_t *pos)
     struct instance *in = f->priv;
     int64_t done = 0;
     uint64_t size;
-    (void)pos;
     for (;;) {
         struct event *ev = take_event(in, u->remaining, &size);
         if (ev) {
@@ -304,9 +303,6 @@ static int64_t inotify_read(struct file *f, struct uio *u, uint64_t *pos)
 /* There is no position, and asking for one is no error. */
 static int64_t inotify_lseek(struct file *f, int64_t off, int whence)
 {
-    (void)f;
-    (void)off;
-    (void)whence;
     return 0;
 }
 

@@ -371,7 +371,7 @@ static int set_whole(struct file *f, int type, bool wait)
 
 int64_t sys_flock(int fd, uint32_t op)
 {
-    bool counted, wait = !(op & LOCK_NB_K);
+    bool wait = !(op & LOCK_NB_K);
     int type;
     switch (op & ~(uint32_t)LOCK_NB_K) {
     case LOCK_SH_K: type = F_RDLCK_K; break;
@@ -379,12 +379,10 @@ int64_t sys_flock(int fd, uint32_t op)
     case LOCK_UN_K: type = F_UNLCK_K; break;
     default: type = -1; break;
     }
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int ret = type < 0 ? -EINVAL : set_whole(f, type, wait);
-    fd_unborrow(f, counted);
-    return ret;
+    return type < 0 ? -EINVAL : set_whole(f, type, wait);
 }
 
 /* ---- closing ---- */

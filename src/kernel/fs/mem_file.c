@@ -387,8 +387,6 @@ static int mem_dir_readdir(struct file *f, struct dir_context *ctx)
 
 static int special_open(struct inode *inode, struct file *f)
 {
-    (void)inode;
-    (void)f;
     return -ENXIO;
 }
 

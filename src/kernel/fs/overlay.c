@@ -278,7 +278,6 @@ static bool fill_emit(struct dir_context *ctx, const char *name, size_t len, uin
 {
     struct fill_context *fill = container_of(ctx, struct fill_context, ctx);
 
-    (void)next_pos;
     if (!dir_name_valid(name, len))
         return true; /* "." and ".." */
     struct mem_entry *e = mem_entry_new(name, len, ino, dt_type, NULL);
@@ -586,17 +585,9 @@ struct super_block *overlay_create(struct super_block *lower)
     struct inode *root, *lower_root = lower->root->inode;
     inode_get(lower_root);
     int ret = inode_for_lower(sb, lower_root, NULL, &root);
-    if (ret == 0) {
-        sb->root = dentry_new_root(root);
-        if (!sb->root) {
-            inode_put(root);
-            ret = -ENOMEM;
-        }
-    }
-    if (ret) {
-        ref_get(&lower->ref); /* the caller keeps its reference on failure */
-        super_put(sb);
-        return err_ptr(ret);
-    }
-    return sb;
+    ref_get(&lower->ref); /* the caller keeps its reference on failure */
+    struct super_block *made = super_set_root(sb, ret ? NULL : root);
+    if (!is_err(made))
+        super_put(lower);
+    return ret ? err_ptr(ret) : made;
 }

@@ -232,7 +232,6 @@ void pipe_unlock_produced(struct pipe *p, uint32_t n, bool packet, int lock_resu
 
 static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct pipe *p = f->priv;
     if (!u->remaining)
         return 0;
@@ -276,7 +275,6 @@ static uint32_t fill_ring(struct pipe *p, struct uio *u, uint32_t n)
 
 static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct pipe *p = f->priv;
     const bool nonblock = file_nonblocking(f), packet = READ_ONCE(f->flags) & O_DIRECT_K;
     const bool atomic = u->remaining <= PIPE_BUF_K;

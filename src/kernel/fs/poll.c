@@ -194,6 +194,15 @@ static int deadline_after(const struct k_timespec *t, ktime_t *deadline)
     return 0;
 }
 
+int poll_deadline_from_user(uaddr_t timeout, ktime_t *deadline)
+{
+    struct k_timespec t;
+    *deadline = KTIME_NEVER;
+    if (!timeout)
+        return 0;
+    return get_user(t, timeout) ? -EFAULT : deadline_after(&t, deadline);
+}
+
 enum timeout_kind { TIMEOUT_TIMESPEC, TIMEOUT_TIMEVAL };
 
 /* Linux writes what is left back into the timeout. Where that memory cannot be written the call
@@ -302,16 +311,10 @@ int64_t sys_poll(uaddr_t ufds, unsigned nr, int timeout_ms)
 
 int64_t sys_ppoll(uaddr_t ufds, unsigned nr, uaddr_t timeout, uaddr_t mask, uint64_t mask_size)
 {
-    ktime_t deadline = KTIME_NEVER;
-    if (timeout) {
-        struct k_timespec t;
-        if (get_user(t, timeout))
-            return -EFAULT;
-        int r = deadline_after(&t, &deadline);
-        if (r)
-            return r;
-    }
-    int r = poll_set_sigmask(mask, mask_size);
+    ktime_t deadline;
+    int r = poll_deadline_from_user(timeout, &deadline);
+    if (!r)
+        r = poll_set_sigmask(mask, mask_size);
     if (r)
         return r;
     int64_t result = do_poll(ufds, nr, deadline);
@@ -454,16 +457,10 @@ int64_t sys_pselect6(int n, uaddr_t in, uaddr_t out, uaddr_t ex, uaddr_t timeout
     } m = {0, 0};
     if (mask_arg && get_user(m, mask_arg))
         return -EFAULT;
-    ktime_t deadline = KTIME_NEVER;
-    if (timeout) {
-        struct k_timespec t;
-        if (get_user(t, timeout))
-            return -EFAULT;
-        int r = deadline_after(&t, &deadline);
-        if (r)
-            return r;
-    }
-    int r = poll_set_sigmask(m.mask, m.size);
+    ktime_t deadline;
+    int r = poll_deadline_from_user(timeout, &deadline);
+    if (!r)
+        r = poll_set_sigmask(m.mask, m.size);
     if (r)
         return r;
     int64_t result = do_select(n, (const uaddr_t[3]){in, out, ex}, deadline);

@@ -9,7 +9,7 @@
 
 static struct files *node_files(const struct pseudo_node *n)
 {
-    struct thread *t = proc_thread(n);
+    THREAD_REF(t, proc_thread(n));
     if (!t)
         return NULL;
     spin_lock(&proc_tree_lock);
@@ -17,7 +17,6 @@ static struct files *node_files(const struct pseudo_node *n)
     if (files)
         files_get(files);
     spin_unlock(&proc_tree_lock);
-    thread_put(t);
     return files;
 }
 
@@ -125,7 +124,6 @@ static int lookup_fd(const struct pseudo_node *dir, const char *name, struct pse
     if (is_err(f))
         return (int)ptr_err(f);
     set_child(child, entry, fd, f);
-    (void)dir;
     file_put(f);
     return 0;
 }

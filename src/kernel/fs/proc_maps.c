@@ -64,22 +64,10 @@ static bool is_shown(const struct vma *v)
     return !(v->flags & VMA_TRAMPOLINE);
 }
 
-/* The mm of the node's process for who may look into it, counted; NULL with *err 0: it has none any
- * more. */
-static struct mm *node_mm(const struct pseudo_node *n, int *err)
-{
-    struct thread *t = proc_thread(n);
-    *err = t ? proc_may_look(t) : -ESRCH;
-    struct mm *mm = *err ? NULL : process_mm_get(t->process);
-    if (t)
-        thread_put(t);
-    return mm;
-}
-
 int proc_maps_show(const struct pseudo_node *n, struct text *t)
 {
     int err;
-    struct mm *mm = node_mm(n, &err);
+    struct mm *mm = proc_node_mm(n, true, &err);
     if (!mm)
         return err;
     char *room = kmalloc(PATH_MAX_K);
@@ -146,7 +134,7 @@ static int show_smaps(const struct pseudo_node *n, struct text *t, bool rollup)
     uint64_t sum = 0, locked = 0;
     uaddr_t first = 0, last = 0;
     int err;
-    struct mm *mm = node_mm(n, &err);
+    struct mm *mm = proc_node_mm(n, true, &err);
     if (!mm)
         return err;
     char *room = kmalloc(PATH_MAX_K);

@@ -63,18 +63,11 @@ void proc_mm_leave(struct proc_mm_visit *v)
     kpages_free(v->xstate, xstate_pages());
 }
 
-/* The mm of the node's process; counted. NULL with *err 0: it has none any more. */
-static struct mm *node_mm(const struct pseudo_node *n, bool private, int *err)
+struct mm *proc_node_mm(const struct pseudo_node *n, bool private, int *err)
 {
-    struct thread *t = proc_thread(n);
-    *err = t ? 0 : -ESRCH;
-    if (!t)
-        return NULL;
-    if (private)
-        *err = proc_may_look(t);
-    struct mm *mm = *err ? NULL : process_mm_get(t->process);
-    thread_put(t);
-    return mm;
+    THREAD_REF(t, proc_thread(n));
+    *err = !t ? -ESRCH : private ? proc_may_look(t) : 0;
+    return *err ? NULL : process_mm_get(t->process);
 }
 
 /* ---- arguments, environment ---- */
@@ -102,7 +95,7 @@ static int show_strings(const struct pseudo_node *n, struct text *t, bool args)
 {
     struct proc_mm_visit v;
     int err;
-    struct mm *mm = node_mm(n, !args, &err);
+    struct mm *mm = proc_node_mm(n, !args, &err);
     if (!mm)
         return err;
     mutex_lock(&mm->lock);
@@ -140,7 +133,7 @@ int proc_environ_show(const struct pseudo_node *n, struct text *t)
 int proc_auxv_show(const struct pseudo_node *n, struct text *t)
 {
     int err;
-    struct mm *mm = node_mm(n, true, &err);
+    struct mm *mm = proc_node_mm(n, true, &err);
     if (!mm)
         return err;
     mutex_lock(&mm->lock);
@@ -157,7 +150,6 @@ int proc_auxv_show(const struct pseudo_node *n, struct text *t)
  * take away. */
 static int mem_open(struct inode *inode, struct file *f)
 {
-    (void)f;
     return proc_open_private(pseudo_node(inode));
 }
 
@@ -167,7 +159,7 @@ static int64_t mem_move(struct file *f, struct uio *u, uint64_t *pos, bool write
 {
     int64_t total = 0;
     int err;
-    struct mm *mm = node_mm(pseudo_node(f->inode), true, &err);
+    struct mm *mm = proc_node_mm(pseudo_node(f->inode), true, &err);
     if (!mm)
         return err == -ESRCH ? 0 : err;
     char *buf = kmalloc(PIECE);

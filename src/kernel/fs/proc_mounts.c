@@ -130,12 +130,10 @@ static int show_mounts(struct text *t, int (*list)(struct mount *m, void *arg))
 
 int proc_mounts_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     return show_mounts(t, list_mount);
 }
 
 int proc_mountinfo_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     return show_mounts(t, list_mountinfo);
 }

@@ -64,7 +64,6 @@ static int sockets_show(const struct pseudo_node *n, struct text *t)
 static int dev_show(const struct pseudo_node *n, struct text *t)
 {
     const struct net_device *d;
-    (void)n;
     text_puts(t, "Inter-|   Receive                                                |  Transmit\n"
                  " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
                  "packets errs drop fifo colls carrier compressed\n");
@@ -82,7 +81,6 @@ static int dev_show(const struct pseudo_node *n, struct text *t)
 static int route_show(const struct pseudo_node *n, struct text *t)
 {
     const struct net_device *d = net_device(1);
-    (void)n;
     text_puts(
         t, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
     if (d)
@@ -93,7 +91,6 @@ static int route_show(const struct pseudo_node *n, struct text *t)
 static int if_inet6_show(const struct pseudo_node *n, struct text *t)
 {
     const struct net_device *d;
-    (void)n;
     for (unsigned i = 0; (d = net_device(i)) != NULL; i++) {
         if (!d->has_addr6)
             continue;
@@ -127,21 +124,9 @@ static int sockstat_show(const struct pseudo_node *n, struct text *t)
     return 0;
 }
 
-#define FILE_RO(n, fn, a)                                                                          \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG_K | 0444, .show = fn, .arg = a                                  \
-    }
-
-const struct pseudo_dir proc_net_dir = {.entries = (const struct pseudo_entry[]){
-                                            FILE_RO("dev", dev_show, 0),
-                                            FILE_RO("if_inet6", if_inet6_show, 0),
-                                            FILE_RO("route", route_show, 0),
-                                            FILE_RO("sockstat", sockstat_show, 0),
-                                            FILE_RO("sockstat6", sockstat_show, 1),
-                                            FILE_RO("tcp", sockets_show, SHOW_TCP),
-                                            FILE_RO("tcp6", sockets_show, SHOW_TCP6),
-                                            FILE_RO("udp", sockets_show, SHOW_UDP),
-                                            FILE_RO("udp6", sockets_show, SHOW_UDP6),
-                                             FILE_RO("unix", unix_show, 0),
-                                            {},
-                                        }};
+const struct pseudo_dir proc_net_dir =
+    DIR_OF(SHOWN("dev", dev_show), SHOWN("if_inet6", if_inet6_show), SHOWN("route", route_show),
+           SHOWN("sockstat", sockstat_show), SHOWN_ARG("sockstat6", sockstat_show, 1),
+           SHOWN_ARG("tcp", sockets_show, SHOW_TCP), SHOWN_ARG("tcp6", sockets_show, SHOW_TCP6),
+           SHOWN_ARG("udp", sockets_show, SHOW_UDP), SHOWN_ARG("udp6", sockets_show, SHOW_UDP6),
+           SHOWN("unix", unix_show));

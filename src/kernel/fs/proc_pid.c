@@ -52,14 +52,13 @@ static int fs_path(struct thread *t, bool root, struct path *out)
 
 static int link_follow(const struct pseudo_node *n, struct path *out)
 {
-    struct thread *t = proc_thread(n);
+    THREAD_REF(t, proc_thread(n));
     if (!t)
         return -ENOENT;
     int err = proc_may_look(t);
     if (!err)
         err = n->entry->arg == LINK_EXE ? exe_path(t, out)
                                         : fs_path(t, n->entry->arg == LINK_ROOT, out);
-    thread_put(t);
     return err;
 }
 
@@ -85,12 +84,11 @@ static int64_t link_readlink(const struct pseudo_node *n, char *buf, size_t size
 static int comm_show(const struct pseudo_node *n, struct text *t)
 {
     char comm[TASK_COMM_LEN];
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     memcpy(comm, thread->comm, sizeof(comm));
     comm[TASK_COMM_LEN - 1] = 0;
-    thread_put(thread);
     text_puts(t, comm);
     text_putc(t, '\n');
     return 0;
@@ -99,7 +97,7 @@ static int comm_show(const struct pseudo_node *n, struct text *t)
 static int64_t comm_write(const struct pseudo_node *n, char *buf, size_t len)
 {
     char comm[TASK_COMM_LEN];
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     bool own = thread->process == current->process;
@@ -108,7 +106,6 @@ static int64_t comm_write(const struct pseudo_node *n, char *buf, size_t len)
         k_strlcpy(comm, buf, sizeof(comm));
         memcpy(thread->comm, comm, sizeof(comm));
     }
-    thread_put(thread);
     return own ? (int64_t)len : -EINVAL;
 }
 
@@ -129,13 +126,12 @@ static int limits_show(const struct pseudo_node *n, struct text *t)
         {"Max realtime priority", NULL}, {"Max realtime timeout", "us"},
     };
     struct k_rlimit values[NR_RLIMITS];
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     spin_lock(&proc_tree_lock);
     memcpy(values, thread->process->rlim, sizeof(values));
     spin_unlock(&proc_tree_lock);
-    thread_put(thread);
     text_printf(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (int i = 0; i < NR_RLIMITS; i++) {
         const uint64_t v[2] = {values[i].cur, values[i].max};
@@ -159,7 +155,7 @@ enum { OOM_SCORE, OOM_SCORE_ADJ, OOM_ADJ };
 
 static int oom_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     struct process *p = thread->process;
@@ -177,7 +173,6 @@ static int oom_show(const struct pseudo_node *n, struct text *t)
         if (mm)
             mm_put(mm);
     }
-    thread_put(thread);
     text_printf(t, "%ld\n", (long)value);
     return 0;
 }
@@ -194,7 +189,7 @@ static int64_t oom_write(const struct pseudo_node *n, char *buf, size_t len)
         return err;
     if (old)
         value = value == OOM_OLD_MAX ? OOM_ADJ_MAX : value * OOM_ADJ_MAX / -OOM_OLD_MIN;
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     struct process *p = thread->process;
@@ -204,7 +199,6 @@ static int64_t oom_write(const struct pseudo_node *n, char *buf, size_t len)
         err = -EACCES;
     else
         WRITE_ONCE(p->oom_score_adj, (int)value);
-    thread_put(thread);
     return err ? err : (int64_t)len;
 }
 
@@ -212,7 +206,7 @@ static int64_t oom_write(const struct pseudo_node *n, char *buf, size_t len)
 
 static int io_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     int err = proc_may_look(thread);
@@ -223,33 +217,30 @@ static int io_show(const struct pseudo_node *n, struct text *t)
                     "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: "
                     "0\ncancelled_write_bytes: 0\n",
                     p->io_rchar, p->io_wchar, p->io_syscr, p->io_syscw);
-    thread_put(thread);
     return err;
 }
 
 static int personality_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     text_printf(t, "%08x\n", thread->process->personality);
-    thread_put(thread);
     return 0;
 }
 
 static int timerslack_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     text_printf(t, "%lu\n", thread->timer_slack_ns);
-    thread_put(thread);
     return 0;
 }
 
 static int children_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     struct process *c;
     if (!thread)
         return -ESRCH;
@@ -258,16 +249,12 @@ static int children_show(const struct pseudo_node *n, struct text *t)
         if (c->parent_tid == thread->tid)
             text_printf(t, "%d ", c->pid);
     spin_unlock(&proc_tree_lock);
-    thread_put(thread);
     return 0;
 }
 
 /* Files that exist for who looks for them, and cannot be changed. */
 static int64_t refuse_write(const struct pseudo_node *n, char *buf, size_t len)
 {
-    (void)n;
-    (void)buf;
-    (void)len;
     return -EPERM;
 }
 
@@ -280,11 +267,9 @@ static int task_lookup(const struct pseudo_node *dir, const char *name, struct p
         return -ENOENT;
     child->entry = &proc_task_entry;
     child->tid = (kpid_t)tid;
-    (void)dir;
-    struct thread *t = proc_thread(child); /* of the same process */
+    THREAD_REF(t, proc_thread(child)); /* of the same process */
     if (!t)
         return -ENOENT;
-    thread_put(t);
     return 0;
 }
 

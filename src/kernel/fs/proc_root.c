@@ -48,12 +48,10 @@ int proc_may_look(struct thread *t)
 
 int proc_open_private(const struct pseudo_node *n)
 {
-    struct thread *t = proc_thread(n);
+    THREAD_REF(t, proc_thread(n));
     if (!t)
         return -ESRCH;
-    int err = proc_may_look(t);
-    thread_put(t);
-    return err;
+    return proc_may_look(t);
 }
 
 /* What belongs to a process belongs to its effective user; to root when others must not see it. The
@@ -98,7 +96,6 @@ static int pid_lookup(const struct pseudo_node *dir, const char *name, struct ps
 {
     uint32_t tid;
     int err = -ENOENT;
-    (void)dir;
     if (!pseudo_parse_name(name, PID_MAX_K, &tid))
         return -ENOENT;
     spin_lock(&proc_tree_lock);
@@ -116,7 +113,6 @@ static bool pid_next(const struct pseudo_node *dir, uint64_t *cookie, char name[
 {
     struct process *p;
     bool found = false;
-    (void)dir;
     spin_lock(&proc_tree_lock);
     list_for_each (p, &process_list, all_link) {
         if ((uint64_t)p->pid < *cookie)
@@ -135,7 +131,6 @@ static bool pid_next(const struct pseudo_node *dir, uint64_t *cookie, char name[
 static int64_t self_readlink(const struct pseudo_node *n, char *buf, size_t size)
 {
     char text[16];
-    (void)n;
     k_snprintf(text, sizeof(text), "%d", current->process->pid);
     return pseudo_link_text(buf, size, text);
 }
@@ -143,62 +138,48 @@ static int64_t self_readlink(const struct pseudo_node *n, char *buf, size_t size
 static int64_t thread_self_readlink(const struct pseudo_node *n, char *buf, size_t size)
 {
     char text[32];
-    (void)n;
     k_snprintf(text, sizeof(text), "%d/task/%d", current->process->pid, current->tid);
     return pseudo_link_text(buf, size, text);
 }
 
 /* ---- the table ---- */
 
-#define FILE_RO(n, fn)                                                                             \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG_K | 0444, .show = fn                                            \
-    }
-#define FILE_CONSTANT(n, text)                                                                     \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = text              \
-    }
-
 static const struct pseudo_entry tty_entries[] = {
-    FILE_CONSTANT("drivers", "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
-                             "/dev/console         /dev/console    5       1 system:console\n"
-                             "/dev/ptmx            /dev/ptmx       5       2 system\n"
-                             "pty_slave            /dev/pts      136 0-1023 pty:slave\n"),
+    TEXT("drivers", "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+                    "/dev/console         /dev/console    5       1 system:console\n"
+                    "/dev/ptmx            /dev/ptmx       5       2 system\n"
+                    "pty_slave            /dev/pts      136 0-1023 pty:slave\n"),
     {},
 };
 static const struct pseudo_dir tty_dir = {.entries = tty_entries};
-static const struct pseudo_dir sysvipc_dir = {.entries = (const struct pseudo_entry[]){
-    FILE_RO("msg", proc_sysvipc_msg_show),
-    FILE_RO("sem", proc_sysvipc_sem_show),
-    FILE_RO("shm", proc_sysvipc_shm_show),
-    {},
-}};
+static const struct pseudo_dir sysvipc_dir =
+    DIR_OF(SHOWN("msg", proc_sysvipc_msg_show), SHOWN("sem", proc_sysvipc_sem_show),
+           SHOWN("shm", proc_sysvipc_shm_show));
 
 static const struct pseudo_entry root_entries[] = {
-    FILE_CONSTANT("cmdline", "\n"),
-    FILE_RO("cpuinfo", proc_cpuinfo_show),
-    FILE_CONSTANT(
-        "devices",
-        "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"),
-    FILE_CONSTANT("diskstats", ""),
-    FILE_CONSTANT("filesystems",
-                  "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\nnodev\tdevpts\n"),
-    FILE_RO("interrupts", proc_interrupts_show),
-    FILE_RO("loadavg", proc_loadavg_show),
-    FILE_RO("meminfo", proc_meminfo_show),
-    {.name = "mounts", .mode = S_IFLNK_K | 0777, .target = "self/mounts"},
-    {.name = "net", .mode = S_IFLNK_K | 0777, .target = "self/net"},
-    FILE_CONSTANT("partitions", "major minor  #blocks  name\n\n"),
+    TEXT("cmdline", "\n"),
+    SHOWN("cpuinfo", proc_cpuinfo_show),
+    TEXT("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 "
+                    "/dev/ptmx\n136 pts\n\nBlock devices:\n"),
+    TEXT("diskstats", ""),
+    TEXT("filesystems",
+         "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tramfs\nnodev\tdevpts\n"),
+    SHOWN("interrupts", proc_interrupts_show),
+    SHOWN("loadavg", proc_loadavg_show),
+    SHOWN("meminfo", proc_meminfo_show),
+    LINK("mounts", "self/mounts"),
+    LINK("net", "self/net"),
+    TEXT("partitions", "major minor  #blocks  name\n\n"),
     {.name = "self", .mode = S_IFLNK_K | 0777, .readlink = self_readlink},
-    FILE_RO("stat", proc_kernel_stat_show),
-    FILE_CONSTANT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
-    {.name = "sysvipc", .mode = S_IFDIR_K | 0555, .dir = &sysvipc_dir},
-    {.name = "sys", .mode = S_IFDIR_K | 0555, .dir = &proc_sys_dir},
+    SHOWN("stat", proc_kernel_stat_show),
+    TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    DIR("sysvipc", &sysvipc_dir),
+    DIR("sys", &proc_sys_dir),
     {.name = "thread-self", .mode = S_IFLNK_K | 0777, .readlink = thread_self_readlink},
-    {.name = "tty", .mode = S_IFDIR_K | 0555, .dir = &tty_dir},
-    FILE_RO("uptime", proc_uptime_show),
-    FILE_RO("version", proc_version_show),
-    FILE_RO("vmstat", proc_vmstat_show),
+    DIR("tty", &tty_dir),
+    SHOWN("uptime", proc_uptime_show),
+    SHOWN("version", proc_version_show),
+    SHOWN("vmstat", proc_vmstat_show),
     {},
 };
 

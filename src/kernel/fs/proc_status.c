@@ -171,11 +171,9 @@ static void show_signals(struct thread *thread, const struct cred *c, struct tex
 int proc_status_show(const struct pseudo_node *n, struct text *t)
 {
     struct task_state s;
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     struct cred *c = thread ? thread_cred_get(thread) : NULL;
     if (!c) {
-        if (thread)
-            thread_put(thread);
         return -ESRCH;
     }
     struct mm *mm = process_mm_get(thread->process);
@@ -201,7 +199,6 @@ int proc_status_show(const struct pseudo_node *n, struct text *t)
     text_printf(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
                 thread->nr_voluntary, thread->nr_involuntary);
     cred_put(c);
-    thread_put(thread);
     return 0;
 }
 
@@ -246,7 +243,7 @@ static uint64_t ticks(uint64_t ns)
 
 int proc_stat_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     struct process *p = thread->process;
@@ -269,7 +266,8 @@ int proc_stat_show(const struct pseudo_node *n, struct text *t)
 
     text_printf(t, "%d (", s.tid);
     put_name(t, s.comm);
-    text_printf(t, ") %c %d %d %d %u %d %u ", s.letter, s.ppid, s.pgid, s.sid, s.tty_nr, s.tpgid, flags);
+    text_printf(t, ") %c %d %d %d %u %d %u ", s.letter, s.ppid, s.pgid, s.sid, s.tty_nr, s.tpgid,
+                flags);
     text_printf(t, "%lu %lu %lu %lu ", p->min_flt, whole ? p->child_min_flt : 0, p->maj_flt,
                 whole ? p->child_maj_flt : 0);
     text_printf(t, "%lu %lu %lu %lu ", ticks(utime), ticks(stime),
@@ -286,7 +284,6 @@ int proc_stat_show(const struct pseudo_node *n, struct text *t)
     text_printf(t, "%lu %lu %lu %lu %lu %lu %lu %d\n", m.data_start, m.data_end, m.brk_start,
                 m.arg_start, m.arg_end, m.env_start, m.env_end,
                 proc_may_look(thread) == 0 ? s.exit_code : 0);
-    thread_put(thread);
     return 0;
 }
 
@@ -294,11 +291,10 @@ int proc_stat_show(const struct pseudo_node *n, struct text *t)
 
 int proc_statm_show(const struct pseudo_node *n, struct text *t)
 {
-    struct thread *thread = proc_thread(n);
+    THREAD_REF(thread, proc_thread(n));
     if (!thread)
         return -ESRCH;
     struct mm *mm = process_mm_get(thread->process);
-    thread_put(thread);
     if (!mm) {
         text_puts(t, "0 0 0 0 0 0 0\n");
         return 0;

@@ -39,7 +39,6 @@ int proc_meminfo_show(const struct pseudo_node *n, struct text *t)
         {"SwapTotal:", 0},     {"SwapFree:", 0},    {"Slab:", heap},
         {"SUnreclaim:", heap},
     };
-    (void)n;
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         text_printf(t, "%-15s %8lu kB\n", lines[i].name, lines[i].bytes >> 10);
     text_puts(t, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        "
@@ -51,7 +50,6 @@ int proc_meminfo_show(const struct pseudo_node *n, struct text *t)
 int proc_vmstat_show(const struct pseudo_node *n, struct text *t)
 {
     uint64_t total, free;
-    (void)n;
     proc_memory(&total, &free);
     text_printf(t, "nr_free_pages %lu\nnr_file_pages %lu\n", free / PAGE_SIZE,
                 page_cache_reclaimable_pages());
@@ -94,7 +92,6 @@ int proc_kernel_stat_show(const struct pseudo_node *n, struct text *t)
     uint64_t switches = 0, interrupts = 0;
     uint32_t avg[3], running;
     ktime_t now = time_mono_ns();
-    (void)n;
     for (unsigned i = 0; i < nr_cpus; i++) {
         struct cpu_time c = cpu_time(i, now);
         sum.busy += c.busy;
@@ -118,7 +115,6 @@ int proc_kernel_stat_show(const struct pseudo_node *n, struct text *t)
 
 int proc_interrupts_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     text_puts(t, "     ");
     for (unsigned i = 0; i < nr_cpus; i++)
         text_printf(t, "       CPU%-3u", i);
@@ -132,7 +128,6 @@ int proc_interrupts_show(const struct pseudo_node *n, struct text *t)
 int proc_uptime_show(const struct pseudo_node *n, struct text *t)
 {
     uint64_t up = time_mono_ns() / CLOCK_TICK_NS, idle = 0;
-    (void)n;
     for (unsigned i = 0; i < nr_cpus; i++)
         idle += sched_cpu_idle_ns(i);
     idle /= CLOCK_TICK_NS;
@@ -143,7 +138,6 @@ int proc_uptime_show(const struct pseudo_node *n, struct text *t)
 int proc_loadavg_show(const struct pseudo_node *n, struct text *t)
 {
     uint32_t avg[3], running;
-    (void)n;
     sched_loadavg(avg, &running);
     for (int i = 0; i < 3; i++)
         text_printf(t, "%u.%02u ", avg[i] >> 16, (avg[i] & 0xffff) * 100 >> 16);
@@ -156,7 +150,6 @@ int proc_loadavg_show(const struct pseudo_node *n, struct text *t)
 int proc_version_show(const struct pseudo_node *n, struct text *t)
 {
     struct uts_name u;
-    (void)n;
     sysinfo_get_names(&u);
     text_printf(t, "%s version %s (cella@cella) (gcc %s) %s\n", u.sysname, u.release, __VERSION__,
                 u.version);
@@ -165,7 +158,6 @@ int proc_version_show(const struct pseudo_node *n, struct text *t)
 
 int proc_cpuinfo_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     cpuinfo_show(t, nr_cpus);
     return 0;
 }

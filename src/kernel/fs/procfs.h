@@ -59,6 +59,9 @@ int proc_mm_enter(struct proc_mm_visit *v,
                   struct mm *mm); /* 0 or -ENOMEM; nothing is done when mm is current's */
 void proc_mm_leave(struct proc_mm_visit *v);
 
+/* The mm of the node's process, counted; private: only for who may look into it. NULL with *err 0: it
+ * has none any more. */
+struct mm *proc_node_mm(const struct pseudo_node *n, bool private, int *err);
 int proc_cmdline_show(const struct pseudo_node *n, struct text *t);
 int proc_environ_show(const struct pseudo_node *n, struct text *t);
 int proc_auxv_show(const struct pseudo_node *n, struct text *t);
@@ -85,6 +88,34 @@ int proc_vmstat_show(const struct pseudo_node *n, struct text *t);
 int proc_cpuinfo_show(const struct pseudo_node *n, struct text *t);
 /* Files whose text never changes: entry->data. */
 int proc_constant_show(const struct pseudo_node *n, struct text *t);
+
+/* ---- rows of the tables of /proc and /sys ---- */
+
+#define SHOWN_ARG(n, fn, a)                                                                        \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = fn, .arg = a                                  \
+    }
+#define SHOWN(n, fn) SHOWN_ARG(n, fn, 0)
+#define TEXT(n, s)                                                                                 \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s                 \
+    }
+#define DIR(n, d)                                                                                  \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR_K | 0555, .dir = d                                              \
+    }
+#define LINK(n, to)                                                                                \
+    {                                                                                              \
+        .name = n, .mode = S_IFLNK_K | 0777, .target = to                                          \
+    }
+/* A struct pseudo_dir with those rows. */
+#define DIR_OF(...)                                                                                \
+    {                                                                                              \
+        .entries = (const struct pseudo_entry[])                                                   \
+        {                                                                                          \
+            __VA_ARGS__, {}                                                                        \
+        }                                                                                          \
+    }
 /* The limit of memory and what of it is free, in bytes. */
 void proc_memory(uint64_t *total, uint64_t *free);
 

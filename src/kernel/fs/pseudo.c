@@ -122,7 +122,6 @@ static int pseudo_lookup(struct inode *dir, const char *name, size_t len, struct
     const struct pseudo_node *n = pseudo_node(dir);
     const struct pseudo_dir *table = n->entry->dir;
     struct pseudo_node child;
-    (void)len;
     if (fs_of(dir)->alive && !fs_of(dir)->alive(n))
         return -ENOENT;
     child_init(&child, dir, find_entry(table->entries, name));
@@ -157,7 +156,6 @@ static int pseudo_follow(struct inode *inode, struct mount **m, struct dentry **
 /* O_TRUNC comes here and changes nothing; owners and modes are not the workload's to choose. */
 static int pseudo_setattr(struct inode *inode, const struct iattr *attr)
 {
-    (void)inode;
     return attr->valid & (ATTR_MODE | ATTR_UID | ATTR_GID) ? -EPERM : 0;
 }
 
@@ -178,8 +176,6 @@ static int live_getattr(struct inode *inode, struct kstat *st)
 
 static bool live_revalidate(struct inode *dir, const char *name, size_t len, struct inode *inode)
 {
-    (void)name;
-    (void)len;
     return inode && fs_of(dir)->alive(pseudo_node(inode));
 }
 
@@ -389,17 +385,9 @@ struct super_block *pseudo_create(const char *fs_type, const struct pseudo_fs *f
     sb->priv = (void *)(uintptr_t)fs;
     struct pseudo_node n = {.entry = fs->root};
     struct inode *root = node_inode(sb, &n);
-    if (root) {
+    if (root)
         root->ino = 1;
-        sb->root = dentry_new_root(root);
-        if (!sb->root)
-            inode_put(root);
-    }
-    if (!sb->root) {
-        super_put(sb);
-        return err_ptr(-ENOMEM);
-    }
-    return sb;
+    return super_set_root(sb, root);
 }
 
 /* ---- helpers ---- */

@@ -131,8 +131,7 @@ static inline int buffer_check(uaddr_t buf, uint64_t count)
 static inline int64_t one_buffer(int fd, uaddr_t buf, uint64_t count, uint32_t fmode, move_fn move)
 {
     struct uio u;
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (unlikely(!f))
         return -EBADF;
     int64_t n = likely(f->mode & fmode) ? buffer_check(buf, count) : -EBADF;
@@ -140,7 +139,6 @@ static inline int64_t one_buffer(int fd, uaddr_t buf, uint64_t count, uint32_t f
         uio_init_user(&u, buf, count);
         n = move_at_pos(f, &u, move);
     }
-    fd_unborrow(f, counted);
     return n;
 }
 
@@ -148,10 +146,9 @@ static inline int64_t one_buffer_at(int fd, uaddr_t buf, uint64_t count, int64_t
                                     uint32_t fmode, move_fn move)
 {
     struct uio u;
-    bool counted;
     if (unlikely(pos < 0))
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (unlikely(!f))
         return -EBADF;
     int64_t n = f->mode & FMODE_STREAM ? -ESPIPE
@@ -166,7 +163,6 @@ static inline int64_t one_buffer_at(int fd, uaddr_t buf, uint64_t count, int64_t
             n = move_at(f, &u, (uint64_t)pos, move);
         }
     }
-    fd_unborrow(f, counted);
     return n;
 }
 
@@ -213,15 +209,12 @@ static int64_t vector_move(struct file *f, uaddr_t iov, int nr, bool use_pos, in
 static int64_t vector_call(int fd, uaddr_t iov, int nr, bool use_pos, int64_t pos, uint32_t fmode,
                            move_fn move)
 {
-    bool counted;
     if (use_pos && pos < 0)
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int64_t n = vector_move(f, iov, nr, use_pos, pos, fmode, move);
-    fd_unborrow(f, counted);
-    return n;
+    return vector_move(f, iov, nr, use_pos, pos, fmode, move);
 }
 
 /* The count of vectors is a word of 64 bits: what does not fit an int is no valid count. */
@@ -260,16 +253,14 @@ static int rwf_check(int flags)
 int64_t sys_preadv2(int fd, uaddr_t iov, uint64_t nr, int64_t pos, int64_t pos_high, int flags)
 {
     (void)pos_high; /* the whole position fits pos */
-    bool counted;
     if (pos < -1)
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int64_t n = rwf_check(flags);
     if (!n)
         n = vector_move(f, iov, vector_count(nr), pos != -1, pos, FMODE_READ, vfs_read);
-    fd_unborrow(f, counted);
     return n;
 }
 
@@ -286,11 +277,9 @@ static int64_t vfs_write_append(struct file *f, struct uio *u, uint64_t *pos)
 
 int64_t sys_pwritev2(int fd, uaddr_t iov, uint64_t nr, int64_t pos, int64_t pos_high, int flags)
 {
-    (void)pos_high;
-    bool counted;
     if (pos < -1)
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int64_t n = rwf_check(flags);
@@ -302,7 +291,6 @@ int64_t sys_pwritev2(int fd, uaddr_t iov, uint64_t nr, int64_t pos, int64_t pos_
         if (err)
             n = err;
     }
-    fd_unborrow(f, counted);
     return n;
 }
 
@@ -333,8 +321,7 @@ static int64_t generic_lseek(struct file *f, int64_t off, int whence)
 
 int64_t sys_lseek(int fd, int64_t off, uint32_t whence)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (unlikely(!f))
         return -EBADF;
     int64_t at;
@@ -349,6 +336,5 @@ int64_t sys_lseek(int fd, int64_t off, uint32_t whence)
         if (unlikely(lock))
             mutex_unlock(&f->pos_lock);
     }
-    fd_unborrow(f, counted);
     return at;
 }

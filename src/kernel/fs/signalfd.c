@@ -110,7 +110,6 @@ static void fill_record(struct k_signalfd_siginfo *s, const struct k_siginfo *in
 
 static int64_t signalfd_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct signalfd *s = f->priv;
     if (u->remaining < sizeof(struct k_signalfd_siginfo))
         return -EINVAL;
@@ -218,14 +217,7 @@ static int64_t signalfd_create(sigset_k mask, int flags)
         return -ENOMEM;
     spin_init(&s->lock);
     s->mask = mask;
-    struct file *f = file_new_anon("anon_inode:[signalfd]", &signalfd_file_ops, s,
-                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
-                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
-    if (is_err(f)) {
-        kfree(s);
-        return ptr_err(f);
-    }
-    return fd_install(f, 0, flags & O_CLOEXEC_K);
+    return fd_install_anon("anon_inode:[signalfd]", &signalfd_file_ops, s, flags);
 }
 
 int64_t sys_signalfd4(int fd, uaddr_t user_mask, uint64_t size, int flags)

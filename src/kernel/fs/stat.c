@@ -109,14 +109,11 @@ static int getattr_at(int dirfd, uaddr_t name, int flags, struct kstat *st, stru
 int64_t sys_newfstatat(int dirfd, uaddr_t name, uaddr_t buf, int flags)
 {
     struct kstat st;
-    struct path p;
+    PATH_REF(p);
     if (flags & ~(AT_SYMLINK_NOFOLLOW_K | AT_NO_AUTOMOUNT_K | AT_EMPTY_PATH_K))
         return -EINVAL;
     int err = getattr_at(dirfd, name, flags, &st, &p);
-    if (err)
-        return err;
-    path_put(&p);
-    return stat_to_user(&st, buf);
+    return err ? err : stat_to_user(&st, buf);
 }
 
 int64_t sys_stat(uaddr_t name, uaddr_t buf)
@@ -149,7 +146,7 @@ static struct k_statx_timestamp statx_time(const struct k_timespec *t)
 int64_t sys_statx(int dirfd, uaddr_t name, int flags, uint32_t mask, uaddr_t buf)
 {
     struct kstat st;
-    struct path p;
+    PATH_REF(p);
     if ((mask & STATX_RESERVED_K) || (flags & AT_STATX_SYNC_TYPE_K) == AT_STATX_SYNC_TYPE_K ||
         (flags &
          ~(AT_SYMLINK_NOFOLLOW_K | AT_NO_AUTOMOUNT_K | AT_EMPTY_PATH_K | AT_STATX_SYNC_TYPE_K)))
@@ -182,7 +179,6 @@ int64_t sys_statx(int dirfd, uaddr_t name, int flags, uint32_t mask, uaddr_t buf
         k.mask |= STATX_BTIME_K;
         k.btime = statx_time(&st.btime);
     }
-    path_put(&p);
     return copy_to_user(buf, &k, sizeof(k));
 }
 
@@ -222,13 +218,9 @@ static int statfs_to_user(const struct path *p, uaddr_t buf)
 
 int64_t sys_statfs(uaddr_t name, uaddr_t buf)
 {
-    struct path p;
+    PATH_REF(p);
     int err = path_lookup_user(AT_FDCWD_K, name, LOOKUP_FOLLOW, &p);
-    if (err)
-        return err;
-    err = statfs_to_user(&p, buf);
-    path_put(&p);
-    return err;
+    return err ? err : statfs_to_user(&p, buf);
 }
 
 int64_t sys_fstatfs(int fd, uaddr_t buf)

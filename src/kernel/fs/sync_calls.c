@@ -36,13 +36,10 @@ static int sync_file(struct file *f, bool data_only)
 
 static int64_t sync_fd(int fd, bool data_only)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int err = sync_file(f, data_only);
-    fd_unborrow(f, counted);
-    return err;
+    return sync_file(f, data_only);
 }
 
 int64_t sys_fsync(int fd)
@@ -62,7 +59,6 @@ static int sync_super(struct super_block *sb)
 
 static int sync_mount(struct mount *m, void *arg)
 {
-    (void)arg;
     sync_super(m->sb);
     return 0;
 }
@@ -75,27 +71,22 @@ int64_t sys_sync(void)
 
 int64_t sys_syncfs(int fd)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
-    int err = sync_super(f->inode->sb);
-    fd_unborrow(f, counted);
-    return err;
+    return sync_super(f->inode->sb);
 }
 
 int64_t sys_sync_file_range(int fd, int64_t off, int64_t len, uint32_t flags)
 {
-    bool counted;
     if ((flags & ~7u) || off < 0 || len < 0 || (int64_t)((uint64_t)off + (uint64_t)len) < 0)
         return -EINVAL;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int err = f->mode & FMODE_STREAM ? -ESPIPE : 0;
     if (!err && flags)
         err = sync_file(f, true);
-    fd_unborrow(f, counted);
     return err;
 }
 
@@ -136,14 +127,12 @@ static int do_fallocate(struct file *f, int mode, int64_t off, int64_t len)
 
 int64_t sys_fallocate(int fd, int mode, int64_t off, int64_t len)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int err = do_fallocate(f, mode, off, len);
     if (!err)
         fsnotify_file(f, IN_MODIFY_K);
-    fd_unborrow(f, counted);
     return err;
 }
 
@@ -160,8 +149,7 @@ static void bring_in(struct file *f, uint64_t off, uint64_t len)
 
 int64_t sys_readahead(int fd, int64_t off, uint64_t len)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int err = 0;
@@ -171,14 +159,12 @@ int64_t sys_readahead(int fd, int64_t off, uint64_t len)
         err = -EINVAL;
     else if (len)
         bring_in(f, (uint64_t)off, len);
-    fd_unborrow(f, counted);
     return err;
 }
 
 int64_t sys_fadvise64(int fd, int64_t off, int64_t len, int advice)
 {
-    bool counted;
-    struct file *f = fd_borrow(fd, &counted);
+    FD_FILE(f, fd);
     if (!f)
         return -EBADF;
     int err = 0;
@@ -188,6 +174,5 @@ int64_t sys_fadvise64(int fd, int64_t off, int64_t len, int advice)
         err = -EINVAL;
     else if (advice == ADVICE_WILLNEED && off >= 0)
         bring_in(f, (uint64_t)off, (uint64_t)len);
-    fd_unborrow(f, counted);
     return err;
 }

@@ -13,19 +13,6 @@
 #define SYSFS_MAGIC 0x62656572
 #define HUGE_PAGE_BYTES 2097152
 
-#define TEXT_FILE(n, s)                                                                            \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG_K | 0444, .show = proc_constant_show, .data = s                 \
-    }
-#define SHOWN(n, fn, a)                                                                            \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG_K | 0444, .show = fn, .arg = a                                  \
-    }
-#define DIR(n, d)                                                                                  \
-    {                                                                                              \
-        .name = n, .mode = S_IFDIR_K | 0755, .dir = d                                              \
-    }
-
 /* ---- sets of CPUs ---- */
 
 enum { SET_ALL = 1, SET_LIST = 2 }; /* all CPUs, else the node's; as a list, else as a bitmap */
@@ -90,19 +77,14 @@ static int cache_show(const struct pseudo_node *n, struct text *t)
     return 0;
 }
 
-static const struct pseudo_dir cache_index_dir = {
-    .entries = (const struct pseudo_entry[]){
-        SHOWN("coherency_line_size", cache_show, CACHE_LINE),
-        SHOWN("id", cache_show, CACHE_ID),
-        SHOWN("level", cache_show, CACHE_LEVEL),
-        SHOWN("number_of_sets", cache_show, CACHE_SETS),
-        SHOWN("shared_cpu_list", cache_show, CACHE_LIST),
-        SHOWN("shared_cpu_map", cache_show, CACHE_MAP),
-        SHOWN("size", cache_show, CACHE_SIZE),
-        SHOWN("type", cache_show, CACHE_TYPE),
-        SHOWN("ways_of_associativity", cache_show, CACHE_WAYS),
-        {},
-    }};
+static const struct pseudo_dir cache_index_dir =
+    DIR_OF(SHOWN_ARG("coherency_line_size", cache_show, CACHE_LINE),
+           SHOWN_ARG("id", cache_show, CACHE_ID), SHOWN_ARG("level", cache_show, CACHE_LEVEL),
+           SHOWN_ARG("number_of_sets", cache_show, CACHE_SETS),
+           SHOWN_ARG("shared_cpu_list", cache_show, CACHE_LIST),
+           SHOWN_ARG("shared_cpu_map", cache_show, CACHE_MAP),
+           SHOWN_ARG("size", cache_show, CACHE_SIZE), SHOWN_ARG("type", cache_show, CACHE_TYPE),
+           SHOWN_ARG("ways_of_associativity", cache_show, CACHE_WAYS));
 static const struct pseudo_entry cache_index_entry = {.mode = S_IFDIR_K | 0755,
                                                       .dir = &cache_index_dir};
 
@@ -143,28 +125,19 @@ static int cpu_number_show(const struct pseudo_node *n, struct text *t)
     return 0;
 }
 
-static const struct pseudo_dir topology_dir = {
-    .entries = (const struct pseudo_entry[]){
-        SHOWN("core_cpus", cpus_show, 0),
-        SHOWN("core_cpus_list", cpus_show, SET_LIST),
-        SHOWN("core_id", cpu_number_show, 0),
-        SHOWN("core_siblings", cpus_show, SET_ALL),
-        SHOWN("core_siblings_list", cpus_show, SET_ALL | SET_LIST),
-        TEXT_FILE("die_id", "0\n"),
-        SHOWN("package_cpus", cpus_show, SET_ALL),
-        SHOWN("package_cpus_list", cpus_show, SET_ALL | SET_LIST),
-        TEXT_FILE("physical_package_id", "0\n"),
-        SHOWN("thread_siblings", cpus_show, 0),
-        SHOWN("thread_siblings_list", cpus_show, SET_LIST),
-        {},
-    }};
+static const struct pseudo_dir topology_dir =
+    DIR_OF(SHOWN("core_cpus", cpus_show), SHOWN_ARG("core_cpus_list", cpus_show, SET_LIST),
+           SHOWN("core_id", cpu_number_show), SHOWN_ARG("core_siblings", cpus_show, SET_ALL),
+           SHOWN_ARG("core_siblings_list", cpus_show, SET_ALL | SET_LIST), TEXT("die_id", "0\n"),
+           SHOWN_ARG("package_cpus", cpus_show, SET_ALL),
+           SHOWN_ARG("package_cpus_list", cpus_show, SET_ALL | SET_LIST),
+           TEXT("physical_package_id", "0\n"), SHOWN("thread_siblings", cpus_show),
+           SHOWN_ARG("thread_siblings_list", cpus_show, SET_LIST));
 
 /* CPU 0 cannot be taken away, and so has no file that says whether it is there. */
 #define CPU_ENTRIES DIR("cache", &cache_dir), DIR("topology", &topology_dir)
-static const struct pseudo_dir cpu0_dir = {.entries =
-                                               (const struct pseudo_entry[]){CPU_ENTRIES, {}}};
-static const struct pseudo_dir cpu_dir = {
-    .entries = (const struct pseudo_entry[]){CPU_ENTRIES, TEXT_FILE("online", "1\n"), {}}};
+static const struct pseudo_dir cpu0_dir = DIR_OF(CPU_ENTRIES);
+static const struct pseudo_dir cpu_dir = DIR_OF(CPU_ENTRIES, TEXT("online", "1\n"));
 static const struct pseudo_entry cpu0_entry = {.mode = S_IFDIR_K | 0755, .dir = &cpu0_dir};
 static const struct pseudo_entry cpu_entry = {.mode = S_IFDIR_K | 0755, .dir = &cpu_dir};
 
@@ -172,7 +145,6 @@ static const struct pseudo_entry cpu_entry = {.mode = S_IFDIR_K | 0755, .dir = &
 
 static int cpu_lookup(const struct pseudo_node *dir, const char *name, struct pseudo_node *child)
 {
-    (void)dir;
     if (!parse_numbered(name, "cpu", nr_cpus - 1, &child->index))
         return -ENOENT;
     child->entry = child->index ? &cpu_entry : &cpu0_entry;
@@ -190,32 +162,27 @@ static bool cpu_next(const struct pseudo_node *dir, uint64_t *cookie, char name[
 
 static int kernel_max_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     text_printf(t, "%u\n", HAL_MAX_CPUS - 1);
     return 0;
 }
 
-static const struct pseudo_dir cpus_dir = {
-    .entries =
-        (const struct pseudo_entry[]){
-            SHOWN("kernel_max", kernel_max_show, 0),
-            TEXT_FILE("isolated", "\n"),
-            TEXT_FILE("offline", "\n"),
-            SHOWN("online", cpus_show, SET_ALL | SET_LIST),
-            SHOWN("possible", cpus_show, SET_ALL | SET_LIST),
-            SHOWN("present", cpus_show, SET_ALL | SET_LIST),
+static const struct pseudo_dir cpus_dir = DIR_OF(SHOWN("kernel_max", kernel_max_show),
+            TEXT("isolated", "\n"),
+            TEXT("offline", "\n"),
+            SHOWN_ARG("online", cpus_show, SET_ALL | SET_LIST),
+            SHOWN_ARG("possible", cpus_show, SET_ALL | SET_LIST),
+            SHOWN_ARG("present", cpus_show, SET_ALL | SET_LIST),
             {},
-        },
-    .lookup = cpu_lookup,
-    .next = cpu_next,
-};
+}
+, .lookup = cpu_lookup, .next = cpu_next,
+}
+;
 
 /* ---- memory nodes ---- */
 
 static int node_meminfo_show(const struct pseudo_node *n, struct text *t)
 {
     uint64_t total, free;
-    (void)n;
     proc_memory(&total, &free);
     text_printf(t,
                 "Node 0 MemTotal:       %8lu kB\nNode 0 MemFree:        %8lu kB\nNode 0 MemUsed:   "
@@ -225,27 +192,18 @@ static int node_meminfo_show(const struct pseudo_node *n, struct text *t)
 }
 
 static const struct pseudo_dir node0_dir = {.entries = (const struct pseudo_entry[]){
-                                                SHOWN("cpulist", cpus_show, SET_ALL | SET_LIST),
-                                                SHOWN("cpumap", cpus_show, SET_ALL),
-                                                TEXT_FILE("distance", "10\n"),
-                                                SHOWN("meminfo", node_meminfo_show, 0),
-                                                {},
-                                            }};
-static const struct pseudo_dir nodes_dir = {.entries = (const struct pseudo_entry[]){
-                                                TEXT_FILE("has_cpu", "0\n"),
-                                                TEXT_FILE("has_memory", "0\n"),
-                                                TEXT_FILE("has_normal_memory", "0\n"),
-                                                DIR("node0", &node0_dir),
-                                                TEXT_FILE("online", "0\n"),
-                                                TEXT_FILE("possible", "0\n"),
-                                                {},
-                                            }};
+                                                SHOWN_ARG("cpulist", cpus_show, SET_ALL | SET_LIST),
+                                                SHOWN_ARG("cpumap", cpus_show, SET_ALL),
+                                                TEXT("distance", "10\n"),
+                                                SHOWN("meminfo", node_meminfo_show));
+static const struct pseudo_dir nodes_dir =
+    DIR_OF(TEXT("has_cpu", "0\n"), TEXT("has_memory", "0\n"), TEXT("has_normal_memory", "0\n"),
+           DIR("node0", &node0_dir), TEXT("online", "0\n"), TEXT("possible", "0\n"));
 
 /* ---- the rest ---- */
 
 static int huge_size_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     text_printf(t, "%u\n", HUGE_PAGE_BYTES);
     return 0;
 }
@@ -253,38 +211,21 @@ static int huge_size_show(const struct pseudo_node *n, struct text *t)
 static const struct pseudo_dir empty_dir;
 
 /* The kernel asks the host for no huge pages; whether the host uses some is its own affair. */
-static const struct pseudo_dir thp_dir = {
-    .entries = (const struct pseudo_entry[]){
-        TEXT_FILE("defrag", "always defer defer+madvise madvise [never]\n"),
-        TEXT_FILE("enabled", "always madvise [never]\n"),
-        SHOWN("hpage_pmd_size", huge_size_show, 0),
-        TEXT_FILE("shmem_enabled", "always within_size advise [never] deny force\n"),
-        {},
-    }};
-static const struct pseudo_dir mm_dir = {
-    .entries = (const struct pseudo_entry[]){DIR("transparent_hugepage", &thp_dir), {}}};
-static const struct pseudo_dir kernel_dir = {
-    .entries = (const struct pseudo_entry[]){DIR("mm", &mm_dir), {}}};
-static const struct pseudo_dir fs_dir = {
-    .entries = (const struct pseudo_entry[]){DIR("cgroup", &empty_dir), {}}};
-static const struct pseudo_dir system_dir = {
-    .entries = (const struct pseudo_entry[]){DIR("cpu", &cpus_dir), DIR("node", &nodes_dir), {}}};
-static const struct pseudo_dir devices_dir = {
-    .entries = (const struct pseudo_entry[]){DIR("system", &system_dir), {}}};
+static const struct pseudo_dir thp_dir =
+    DIR_OF(TEXT("defrag", "always defer defer+madvise madvise [never]\n"),
+           TEXT("enabled", "always madvise [never]\n"), SHOWN("hpage_pmd_size", huge_size_show),
+           TEXT("shmem_enabled", "always within_size advise [never] deny force\n"));
+static const struct pseudo_dir mm_dir = DIR_OF(DIR("transparent_hugepage", &thp_dir));
+static const struct pseudo_dir kernel_dir = DIR_OF(DIR("mm", &mm_dir));
+static const struct pseudo_dir fs_dir = DIR_OF(DIR("cgroup", &empty_dir));
+static const struct pseudo_dir system_dir = DIR_OF(DIR("cpu", &cpus_dir), DIR("node", &nodes_dir));
+static const struct pseudo_dir devices_dir = DIR_OF(DIR("system", &system_dir));
 
-static const struct pseudo_dir root_dir = {.entries = (const struct pseudo_entry[]){
-                                               DIR("block", &empty_dir),
-                                               DIR("bus", &empty_dir),
-                                               DIR("class", &empty_dir),
-                                               DIR("dev", &empty_dir),
-                                               DIR("devices", &devices_dir),
-                                               DIR("firmware", &empty_dir),
-                                               DIR("fs", &fs_dir),
-                                               DIR("kernel", &kernel_dir),
-                                               DIR("module", &empty_dir),
-                                               DIR("power", &empty_dir),
-                                               {},
-                                           }};
+static const struct pseudo_dir root_dir =
+    DIR_OF(DIR("block", &empty_dir), DIR("bus", &empty_dir), DIR("class", &empty_dir),
+           DIR("dev", &empty_dir), DIR("devices", &devices_dir), DIR("firmware", &empty_dir),
+           DIR("fs", &fs_dir), DIR("kernel", &kernel_dir), DIR("module", &empty_dir),
+           DIR("power", &empty_dir));
 static const struct pseudo_entry root_entry = {
     .name = "/", .mode = S_IFDIR_K | 0555, .dir = &root_dir};
 

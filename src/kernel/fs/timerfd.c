@@ -129,7 +129,6 @@ static int take_ticks(struct timerfd *t, uint64_t *ticks)
 
 static int64_t timerfd_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct timerfd *t = f->priv;
     uint64_t ticks = 0;
     if (u->remaining < sizeof(ticks))
@@ -227,14 +226,7 @@ int64_t sys_timerfd_create(int clock, int flags)
     list_init(&t->wall_link);
     spin_init(&t->lock);
     t->clock = clock;
-    struct file *f = file_new_anon("anon_inode:[timerfd]", &timerfd_file_ops, t,
-                                   O_RDWR_K | ((uint32_t)flags & O_NONBLOCK_K),
-                                   FMODE_READ | FMODE_WRITE | FMODE_STREAM);
-    if (is_err(f)) {
-        kfree(t);
-        return ptr_err(f);
-    }
-    return fd_install(f, 0, flags & O_CLOEXEC_K);
+    return fd_install_anon("anon_inode:[timerfd]", &timerfd_file_ops, t, flags);
 }
 
 /* The counted file of a timerfd descriptor, or err_ptr: -EBADF, -EINVAL. */

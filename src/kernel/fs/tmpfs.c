@@ -96,17 +96,7 @@ struct super_block *tmpfs_create(kmode_t root_mode, uint64_t max_bytes)
         .max_pages = bytes_to_pages(max_bytes),
     };
     sb->priv = fs;
-    struct inode *root = mem_inode_new(sb, S_IFDIR_K | fs->root_mode, 0, 0, 0);
-    if (root) {
-        sb->root = dentry_new_root(root);
-        if (!sb->root)
-            inode_put(root);
-    }
-    if (!sb->root) {
-        super_put(sb);
-        return err_ptr(-ENOMEM);
-    }
-    return sb;
+    return super_set_root(sb, mem_inode_new(sb, S_IFDIR_K | fs->root_mode, 0, 0, 0));
 }
 
 /* ---- files without a name ---- */

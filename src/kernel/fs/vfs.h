@@ -304,6 +304,9 @@ int inode_deny_write(struct inode *inode);
 void inode_allow_write(struct inode *inode);
 struct super_block *super_new(const char *fs_type,
                               const struct super_ops *ops); /* with a fresh st_dev; ref 1 */
+/* Gives sb its root, whose reference is taken over (NULL: there was no memory): sb, or
+ * err_ptr(-ENOMEM) with sb put. */
+struct super_block *super_set_root(struct super_block *sb, struct inode *root);
 void super_put(struct super_block *sb);
 
 /* ---- dentries (fs/dcache.c) ---- */
@@ -366,6 +369,8 @@ struct path {
 };
 void path_get(const struct path *p);
 void path_put(struct path *p);
+/* A path for a block: empty, and what is in it is put where the block is left. */
+#define PATH_REF(p) struct path p __attribute__((cleanup(path_put))) = {0}
 
 /* Mounts sb at `where` (NULL: as the keep's root). Takes over sb's reference on success. */
 int mount_add(struct super_block *sb, const struct path *where, uint32_t flags);
@@ -464,7 +469,7 @@ struct file {
         epoll_items; /* fs/epoll.c: the epoll items that watch this file, under epoll_link_lock */
     int owner_pid, owner_sig; /* F_SETOWN, F_SETSIG: fs/fasync.c */
     kuid_t owner_uid, owner_euid;
-    bool owner_tid;        /* owner_pid is a thread's */
+    bool owner_tid;       /* owner_pid is a thread's */
     struct fasync *async; /* O_ASYNC */
     uint64_t f_version;
 };

@@ -16,7 +16,7 @@
 #define XATTR_NAME_MAX_K 255
 #define XATTR_SIZE_MAX_K 65536u
 #define XATTR_LIST_MAX_K 65536u
-enum { XATTR_CREATE_K = 1, XATTR_REPLACE_K = 2 };
+enum { XATTR_CREATE_K = 1, XATTR_REPLACE_K = 2, REMOVE = 4 /* our own */ };
 
 struct xattr_name {
     char text[XATTR_NAME_MAX_K + 1];
@@ -65,40 +65,24 @@ static int check_access(struct inode *inode, const char *name, int mask)
 
 /* ---- on a path ---- */
 
-static int set_on(const struct path *p, const char *name, const void *value, size_t size, int flags)
+/* value NULL and flags REMOVE: takes the attribute away. */
+static int change_on(const struct path *p, const char *name, const void *value, size_t size,
+                     int flags)
 {
     struct inode *inode = p->dentry->inode;
+    const struct inode_ops *ops = inode->ops;
+    bool remove = flags == REMOVE;
     int err = mount_writable(p->mnt);
     if (!err)
         err = check_access(inode, name, MAY_WRITE);
     if (!err)
         err = check_name(name);
-    if (!err && !inode->ops->setxattr)
+    if (!err && (remove ? !ops->removexattr : !ops->setxattr))
         err = -EOPNOTSUPP;
     if (err)
         return err;
     mutex_lock(&inode->lock);
-    err = inode->ops->setxattr(inode, name, value, size, flags);
-    mutex_unlock(&inode->lock);
-    if (!err)
-        fsnotify_dentry(p->dentry, IN_ATTRIB_K);
-    return err;
-}
-
-static int remove_on(const struct path *p, const char *name)
-{
-    struct inode *inode = p->dentry->inode;
-    int err = mount_writable(p->mnt);
-    if (!err)
-        err = check_access(inode, name, MAY_WRITE);
-    if (!err)
-        err = check_name(name);
-    if (!err && !inode->ops->removexattr)
-        err = -EOPNOTSUPP;
-    if (err)
-        return err;
-    mutex_lock(&inode->lock);
-    err = inode->ops->removexattr(inode, name);
+    err = remove ? ops->removexattr(inode, name) : ops->setxattr(inode, name, value, size, flags);
     mutex_unlock(&inode->lock);
     if (!err)
         fsnotify_dentry(p->dentry, IN_ATTRIB_K);
@@ -175,15 +159,15 @@ struct target {
     bool counted;
 };
 
-static int target_by_name(struct target *t, uaddr_t name, unsigned lookup)
+#define BY_FD UINT32_MAX
+
+/* where: a descriptor, or a name of the workload to look up with the flags `how`. */
+static int target_get(struct target *t, uint64_t where, unsigned how)
 {
     t->file = NULL;
-    return path_lookup_user(AT_FDCWD_K, name, lookup, &t->path);
-}
-
-static int target_by_fd(struct target *t, int fd)
-{
-    t->file = fd_borrow(fd, &t->counted);
+    if (how != BY_FD)
+        return path_lookup_user(AT_FDCWD_K, where, how, &t->path);
+    t->file = fd_borrow((int)where, &t->counted);
     if (!t->file)
         return -EBADF;
     t->path = t->file->path;
@@ -198,11 +182,16 @@ static void target_put(struct target *t)
         path_put(&t->path);
 }
 
-static int64_t do_set(struct target *t, uaddr_t name, uaddr_t value, uint64_t size, int flags)
+static int64_t do_set(uint64_t where, unsigned how, uaddr_t name, uaddr_t value, uint64_t size,
+                      int flags)
 {
+    struct target t;
     struct xattr_name n;
     void *buf = NULL;
-    int err = flags & ~(XATTR_CREATE_K | XATTR_REPLACE_K) ? -EINVAL : name_from_user(&n, name);
+    int err = target_get(&t, where, how);
+    if (err)
+        return err;
+    err = flags & ~(XATTR_CREATE_K | XATTR_REPLACE_K) ? -EINVAL : name_from_user(&n, name);
     if (!err && size > XATTR_SIZE_MAX_K)
         err = -E2BIG;
     if (!err && size) {
@@ -210,36 +199,48 @@ static int64_t do_set(struct target *t, uaddr_t name, uaddr_t value, uint64_t si
         err = !buf ? -ENOMEM : copy_from_user(buf, value, (size_t)size);
     }
     if (!err)
-        err = set_on(&t->path, n.text, buf, (size_t)size, flags);
+        err = change_on(&t.path, n.text, buf, (size_t)size, flags);
     kfree(buf);
-    target_put(t);
+    target_put(&t);
     return err;
 }
 
-static int64_t do_get(struct target *t, uaddr_t name, uaddr_t value, uint64_t size)
+static int64_t do_get(uint64_t where, unsigned how, uaddr_t name, uaddr_t value, uint64_t size)
 {
+    struct target t;
     struct xattr_name n;
-    int64_t ret = name_from_user(&n, name);
-    if (!ret)
-        ret = get_on(&t->path, n.text, value, (size_t)size);
-    target_put(t);
-    return ret;
+    int64_t r = target_get(&t, where, how);
+    if (r)
+        return r;
+    r = name_from_user(&n, name);
+    if (!r)
+        r = get_on(&t.path, n.text, value, (size_t)size);
+    target_put(&t);
+    return r;
 }
 
-static int64_t do_list(struct target *t, uaddr_t list, uint64_t size)
+static int64_t do_list(uint64_t where, unsigned how, uaddr_t list, uint64_t size)
 {
-    int64_t n = list_on(&t->path, list, (size_t)size);
-    target_put(t);
-    return n;
+    struct target t;
+    int64_t r = target_get(&t, where, how);
+    if (r)
+        return r;
+    r = list_on(&t.path, list, (size_t)size);
+    target_put(&t);
+    return r;
 }
 
-static int64_t do_remove(struct target *t, uaddr_t name)
+static int64_t do_remove(uint64_t where, unsigned how, uaddr_t name)
 {
+    struct target t;
     struct xattr_name n;
-    int err = name_from_user(&n, name);
+    int err = target_get(&t, where, how);
+    if (err)
+        return err;
+    err = name_from_user(&n, name);
     if (!err)
-        err = remove_on(&t->path, n.text);
-    target_put(t);
+        err = change_on(&t.path, n.text, NULL, 0, REMOVE);
+    target_put(&t);
     return err;
 }
 
@@ -247,84 +248,60 @@ static int64_t do_remove(struct target *t, uaddr_t name)
 
 int64_t sys_setxattr(uaddr_t path, uaddr_t name, uaddr_t value, uint64_t size, int flags)
 {
-    struct target t;
-    int err = target_by_name(&t, path, LOOKUP_FOLLOW);
-    return err ? err : do_set(&t, name, value, size, flags);
+    return do_set(path, LOOKUP_FOLLOW, name, value, size, flags);
 }
 
 int64_t sys_lsetxattr(uaddr_t path, uaddr_t name, uaddr_t value, uint64_t size, int flags)
 {
-    struct target t;
-    int err = target_by_name(&t, path, 0);
-    return err ? err : do_set(&t, name, value, size, flags);
+    return do_set(path, 0, name, value, size, flags);
 }
 
 int64_t sys_fsetxattr(int fd, uaddr_t name, uaddr_t value, uint64_t size, int flags)
 {
-    struct target t;
-    int err = target_by_fd(&t, fd);
-    return err ? err : do_set(&t, name, value, size, flags);
+    return do_set((uint64_t)fd, BY_FD, name, value, size, flags);
 }
 
 int64_t sys_getxattr(uaddr_t path, uaddr_t name, uaddr_t value, uint64_t size)
 {
-    struct target t;
-    int err = target_by_name(&t, path, LOOKUP_FOLLOW);
-    return err ? err : do_get(&t, name, value, size);
+    return do_get(path, LOOKUP_FOLLOW, name, value, size);
 }
 
 int64_t sys_lgetxattr(uaddr_t path, uaddr_t name, uaddr_t value, uint64_t size)
 {
-    struct target t;
-    int err = target_by_name(&t, path, 0);
-    return err ? err : do_get(&t, name, value, size);
+    return do_get(path, 0, name, value, size);
 }
 
 int64_t sys_fgetxattr(int fd, uaddr_t name, uaddr_t value, uint64_t size)
 {
-    struct target t;
-    int err = target_by_fd(&t, fd);
-    return err ? err : do_get(&t, name, value, size);
+    return do_get((uint64_t)fd, BY_FD, name, value, size);
 }
 
 int64_t sys_listxattr(uaddr_t path, uaddr_t list, uint64_t size)
 {
-    struct target t;
-    int err = target_by_name(&t, path, LOOKUP_FOLLOW);
-    return err ? err : do_list(&t, list, size);
+    return do_list(path, LOOKUP_FOLLOW, list, size);
 }
 
 int64_t sys_llistxattr(uaddr_t path, uaddr_t list, uint64_t size)
 {
-    struct target t;
-    int err = target_by_name(&t, path, 0);
-    return err ? err : do_list(&t, list, size);
+    return do_list(path, 0, list, size);
 }
 
 int64_t sys_flistxattr(int fd, uaddr_t list, uint64_t size)
 {
-    struct target t;
-    int err = target_by_fd(&t, fd);
-    return err ? err : do_list(&t, list, size);
+    return do_list((uint64_t)fd, BY_FD, list, size);
 }
 
 int64_t sys_removexattr(uaddr_t path, uaddr_t name)
 {
-    struct target t;
-    int err = target_by_name(&t, path, LOOKUP_FOLLOW);
-    return err ? err : do_remove(&t, name);
+    return do_remove(path, LOOKUP_FOLLOW, name);
 }
 
 int64_t sys_lremovexattr(uaddr_t path, uaddr_t name)
 {
-    struct target t;
-    int err = target_by_name(&t, path, 0);
-    return err ? err : do_remove(&t, name);
+    return do_remove(path, 0, name);
 }
 
 int64_t sys_fremovexattr(int fd, uaddr_t name)
 {
-    struct target t;
-    int err = target_by_fd(&t, fd);
-    return err ? err : do_remove(&t, name);
+    return do_remove((uint64_t)fd, BY_FD, name);
 }

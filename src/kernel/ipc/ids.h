@@ -58,6 +58,7 @@ struct k_ipc_perm {
     int32_t key;
     uint32_t uid, gid, cuid, cgid, mode;
     uint16_t seq, pad;
+    uint32_t pad2; /* named, so that it is never what lay on the stack */
     uint64_t unused[2];
 };
 

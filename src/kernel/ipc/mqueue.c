@@ -153,7 +153,7 @@ static struct process *take_notify(struct mqueue *q)
 /* A message came to an empty queue where nobody was waiting: the one who asked is told, once. */
 static void send_notify(struct process *p, const struct k_sigevent *event)
 {
-    if (event->notify == SIGEV_SIGNAL_K) {
+    if (event->notify == SIGEV_SIGNAL_K && event->signo) {
         struct k_siginfo info = {.si_signo = event->signo, .si_code = SI_MESGQ_K};
         info.rt.pid = current->process->pid;
         info.rt.uid = current->cred->uid;

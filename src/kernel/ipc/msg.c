@@ -25,7 +25,7 @@ struct k_msqid_ds {
 };
 struct k_msginfo {
     int32_t msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql;
-    uint16_t msgseg;
+    uint16_t msgseg, pad;
 };
 
 struct message {
@@ -49,8 +49,6 @@ struct msg_queue {
 static struct ipc_object *msg_create(int32_t key, int flags, uint64_t size);
 static int msg_check(const struct ipc_object *o, uint64_t size)
 {
-    (void)o;
-    (void)size;
     return 0;
 }
 
@@ -69,9 +67,6 @@ static struct msg_queue *queue_of(struct ipc_object *o)
 
 static struct ipc_object *msg_create(int32_t key, int flags, uint64_t size)
 {
-    (void)key;
-    (void)flags;
-    (void)size;
     struct msg_queue *q = kzalloc(sizeof(*q));
     if (!q)
         return err_ptr(-ENOMEM);
@@ -156,7 +151,7 @@ int64_t sys_msgsnd(int id, uaddr_t buf, uint64_t size, int flags)
         if (!(flags & IPC_NOWAIT_K)) {
             int sent = 0;
             WAIT_EVENT(&q->senders, try_send(q, m, &sent), WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
-            r = r ? -EINTR : sent;
+            r = r ? -ERESTARTNOHAND : sent;
         }
     }
     if (r)
@@ -252,7 +247,7 @@ int64_t sys_msgrcv(int id, uaddr_t buf, uint64_t size, int64_t type, int flags)
             if (!(flags & IPC_NOWAIT_K)) {
                 WAIT_EVENT(&q->receivers, try_receive(q, &r), WAIT_INTERRUPTIBLE, KTIME_NEVER,
                            wait);
-                wait = wait ? -EINTR : 0;
+                wait = wait ? -ERESTARTNOHAND : 0;
             }
         }
         n = wait ? wait : r.result;
@@ -392,7 +387,6 @@ static void show_row(struct text *t, struct ipc_object *o)
 
 int proc_sysvipc_msg_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     ipc_show(&msg_kind, t,
              "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  "
              "cgid      stime      rtime      ctime\n",

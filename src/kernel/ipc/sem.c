@@ -106,8 +106,6 @@ static struct sem_set *set_of(struct ipc_object *o)
 
 static struct ipc_object *sem_create(int32_t key, int flags, uint64_t nsems)
 {
-    (void)key;
-    (void)flags;
     if (!nsems)
         return err_ptr(-EINVAL);
     if (nr_sems + nsems > SEMMNS_K)
@@ -545,7 +543,6 @@ static void show_row(struct text *t, struct ipc_object *o)
 
 int proc_sysvipc_sem_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     ipc_show(&sem_kind, t,
              "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      "
              "ctime\n",

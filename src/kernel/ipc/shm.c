@@ -361,7 +361,6 @@ static void show_row(struct text *t, struct ipc_object *o)
 
 int proc_sysvipc_shm_show(const struct pseudo_node *n, struct text *t)
 {
-    (void)n;
     ipc_show(&shm_kind, t,
              "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  "
              "cuid  cgid      atime      dtime      ctime                   rss                  "

@@ -168,7 +168,6 @@ void mm_handle_user_fault(struct regs *regs, const struct hal_fault *fault)
                  : fault->error_code & PF_WRITE ? FAULT_WRITE
                                                 : FAULT_READ;
     struct fault_result r = mm_fault(current->mm, fault->address, access);
-    (void)regs;
     if (r.sig)
         signal_force_fault(r.sig, r.code, fault->address);
 }

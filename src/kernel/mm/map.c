@@ -118,7 +118,6 @@ int vma_expose(struct vma *v, uaddr_t start, uaddr_t end)
 
 int vma_unpatch(struct mm *mm, struct vma *v)
 {
-    (void)mm;
     v->flags &= ~(uint32_t)VMA_PATCHED;
     v->backed_end = v->end;
     return vma_map_host(v, v->start, v->end);

@@ -99,6 +99,5 @@ int64_t sys_pkey_alloc(uint64_t flags, uint64_t access_rights)
 
 int64_t sys_pkey_free(int pkey)
 {
-    (void)pkey;
     return -EINVAL;
 }

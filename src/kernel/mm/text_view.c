@@ -153,7 +153,6 @@ int text_view_map(struct mm *mm, struct vma *v)
 
 int text_view_fault(struct mm *mm, struct vma *v, uaddr_t addr)
 {
-    (void)mm;
     struct text_view *t = view_of(v);
     uint64_t page = (addr - v->start + v->offset) >> PAGE_SHIFT;
     uint64_t first = v->offset >> PAGE_SHIFT, end = (v->end - v->start + v->offset) >> PAGE_SHIFT;

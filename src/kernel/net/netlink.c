@@ -427,7 +427,6 @@ static int netlink_bind(struct socket *s, const struct sock_addr *addr)
 static int netlink_connect(struct socket *s, const struct sock_addr *addr, bool nonblock)
 {
     const struct sockaddr_nl_k *a = (const void *)addr->data;
-    (void)nonblock;
     if (addr->len < sizeof(a->family))
         return -EINVAL;
     if (a->family == AF_UNSPEC_K)
@@ -462,8 +461,6 @@ static uint32_t netlink_poll(struct socket *s, struct file *f, struct poll_table
  * more than its number, so there is nothing to switch. */
 static int netlink_setsockopt(struct socket *s, int level, int name, const void *val, uint32_t len)
 {
-    (void)s;
-    (void)val;
     if (level != SOL_NETLINK_K || name < 1 || name > 12)
         return -ENOPROTOOPT;
     return len < sizeof(int32_t) ? -EINVAL : 0;

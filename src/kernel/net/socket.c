@@ -108,7 +108,6 @@ static int64_t read_socket(struct socket *s, struct uio *u, uint32_t flags)
 
 static int64_t socket_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     return read_socket(f->priv, u, file_nonblocking(f) ? MSG_DONTWAIT_K : 0);
 }
 
@@ -129,7 +128,6 @@ int socket_wait_readable(struct file *f)
 
 static int64_t socket_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    (void)pos;
     struct socket *s = f->priv;
     struct sock_msg m = {.data = u, .flags = file_nonblocking(f) ? MSG_DONTWAIT_K : 0};
     if (s->type == SOCK_SEQPACKET_K)
@@ -169,8 +167,6 @@ static const struct file_ops socket_file_ops = {
 /* Through /proc/PID/fd. */
 static int socket_open(struct inode *inode, struct file *f)
 {
-    (void)inode;
-    (void)f;
     return -ENXIO;
 }
 

@@ -24,6 +24,7 @@
 
 #include "base/ref.h"
 #include "base/types.h"
+#include "fs/files.h"
 #include "fs/uio.h"
 #include "fs/vfs.h"
 #include "proc/wait_queue.h"
@@ -224,8 +225,13 @@ int socket_put_timestamp(struct socket *s, struct cmsg_out *out, uint64_t real_n
 
 /* ---- net/socket_calls.c and net/socket_msg.c between them ---- */
 
-/* The socket of a descriptor of current, borrowed (fs/files.h): err_ptr(-EBADF), (-ENOTSOCK). */
-struct socket *socket_borrow(int fd, struct file **f, bool *counted);
+/* The socket of an open file or NULL: err_ptr(-EBADF), (-ENOTSOCK). FD_SOCKET declares s, that of a
+ * descriptor of current, as FD_FILE does. */
+struct socket *socket_of_fd(struct file *f);
+#define FD_SOCKET(s, fd)                                                                           \
+    FD_FILE(s##_file, fd);                                                                         \
+    struct socket *const s = socket_of_fd(s##_file)
+
 int sock_addr_from_user(struct sock_addr *a, uaddr_t addr, int len);
 int sock_addr_to_user(const struct sock_addr *a, uaddr_t addr, uaddr_t user_len);
 

@@ -19,22 +19,15 @@
 #define OPTION_MAX (256u * 1024) /* SO_PEERGROUPS of a process in all groups that it can be in */
 
 static const struct socket_family *const families[] = {
-    &unix_family, &inet_family, &inet6_family, &netlink_family,
-    NULL, /* the end */
+    &unix_family, &inet_family, &inet6_family, &netlink_family, NULL, /* the end */
 };
 
 /* ---- descriptors and addresses ---- */
 
-struct socket *socket_borrow(int fd, struct file **f, bool *counted)
+struct socket *socket_of_fd(struct file *f)
 {
-    *f = fd_borrow(fd, counted);
-    if (!*f)
-        return err_ptr(-EBADF);
-    struct socket *s = file_socket(*f);
-    if (s)
-        return s;
-    fd_unborrow(*f, *counted);
-    return err_ptr(-ENOTSOCK);
+    struct socket *s = f ? file_socket(f) : err_ptr(-EBADF);
+    return s ? s : err_ptr(-ENOTSOCK);
 }
 
 int sock_addr_from_user(struct sock_addr *a, uaddr_t addr, int len)
@@ -165,17 +158,14 @@ int64_t sys_socketpair(int family, int type, int protocol, uaddr_t user_fds)
 static int64_t address_call(int fd, uaddr_t addr, int len, bool connect)
 {
     struct sock_addr a;
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     int r = sock_addr_from_user(&a, addr, len);
     if (!r && connect)
-        r = s->ops->connect ? s->ops->connect(s, &a, file_nonblocking(f)) : -EOPNOTSUPP;
+        r = s->ops->connect ? s->ops->connect(s, &a, file_nonblocking(s->file)) : -EOPNOTSUPP;
     else if (!r)
         r = s->ops->bind ? s->ops->bind(s, &a) : -EOPNOTSUPP;
-    fd_unborrow(f, counted);
     return r;
 }
 
@@ -191,17 +181,13 @@ int64_t sys_connect(int fd, uaddr_t addr, int len)
 
 int64_t sys_listen(int fd, int backlog)
 {
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     const int most = 4096; /* net.core.somaxconn */
     if ((unsigned)backlog > (unsigned)most)
         backlog = most;
-    int r = s->ops->listen ? s->ops->listen(s, backlog) : -EOPNOTSUPP;
-    fd_unborrow(f, counted);
-    return r;
+    return s->ops->listen ? s->ops->listen(s, backlog) : -EOPNOTSUPP;
 }
 
 static int64_t accept_file(struct socket *s, bool nonblock, uaddr_t addr, uaddr_t user_len,
@@ -209,38 +195,33 @@ static int64_t accept_file(struct socket *s, bool nonblock, uaddr_t addr, uaddr_
 {
     struct sock_addr peer = {.len = 0};
     struct socket *conn;
+    struct file *f = NULL;
+    int fd = fd_reserve(0, flags & SOCK_CLOEXEC_K); /* first: without one the connection waits on */
+    if (fd < 0)
+        return fd;
     int r = s->ops->accept ? s->ops->accept(s, &conn, addr ? &peer : NULL, nonblock) : -EOPNOTSUPP;
-    if (r)
-        return r;
-    struct file *f = socket_file(conn, flags & SOCK_NONBLOCK_K);
-    if (is_err(f))
-        return ptr_err(f);
-    int fd = fd_reserve(0, flags & SOCK_CLOEXEC_K);
-    r = fd;
-    if (fd >= 0 && addr)
-        r = sock_addr_to_user(&peer, addr, user_len);
-    if (r < 0) {
-        if (fd >= 0)
-            fd_unreserve(fd);
-        file_put(f);
-        return r;
+    if (!r) {
+        f = socket_file(conn, flags & SOCK_NONBLOCK_K);
+        r = is_err(f) ? (int)ptr_err(f) : addr ? sock_addr_to_user(&peer, addr, user_len) : 0;
     }
-    fd_fill(fd, f);
-    return fd;
+    if (!r) {
+        fd_fill(fd, f);
+        return fd;
+    }
+    fd_unreserve(fd);
+    if (f && !is_err(f))
+        file_put(f);
+    return r;
 }
 
 int64_t sys_accept4(int fd, uaddr_t addr, uaddr_t user_len, int flags)
 {
-    struct file *f;
-    bool counted;
     if (flags & ~SOCK_FLAGS)
         return -EINVAL;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int64_t r = accept_file(s, file_nonblocking(f), addr, user_len, flags);
-    fd_unborrow(f, counted);
-    return r;
+    return accept_file(s, file_nonblocking(s->file), addr, user_len, flags);
 }
 
 int64_t sys_accept(int fd, uaddr_t addr, uaddr_t user_len)
@@ -251,13 +232,10 @@ int64_t sys_accept(int fd, uaddr_t addr, uaddr_t user_len)
 static int64_t name_call(int fd, uaddr_t addr, uaddr_t user_len, bool peer)
 {
     struct sock_addr a = {.len = 0};
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     int r = s->ops->getname ? s->ops->getname(s, &a, peer) : -EOPNOTSUPP;
-    fd_unborrow(f, counted);
     return r ? r : sock_addr_to_user(&a, addr, user_len);
 }
 
@@ -273,16 +251,12 @@ int64_t sys_getpeername(int fd, uaddr_t addr, uaddr_t user_len)
 
 int64_t sys_shutdown(int fd, int how)
 {
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int r = how < SHUT_RD_K || how > SHUT_RDWR_K ? -EINVAL
-            : s->ops->shutdown                   ? s->ops->shutdown(s, how)
-                                                 : -EOPNOTSUPP;
-    fd_unborrow(f, counted);
-    return r;
+    return how < SHUT_RD_K || how > SHUT_RDWR_K ? -EINVAL
+           : s->ops->shutdown                   ? s->ops->shutdown(s, how)
+                                                : -EOPNOTSUPP;
 }
 
 /* ---- options ---- */
@@ -296,11 +270,9 @@ static void *option_buffer(char small[OPTION_INLINE], uint32_t len)
 int64_t sys_setsockopt(int fd, int level, int name, uaddr_t user_val, int user_len)
 {
     char small[OPTION_INLINE];
-    struct file *f;
-    bool counted;
     if (user_len < 0)
         return -EINVAL;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     /* No option has more to say than that; longer values are read as far as they count. */
@@ -315,17 +287,14 @@ int64_t sys_setsockopt(int fd, int level, int name, uaddr_t user_val, int user_l
         r = s->ops->setsockopt ? s->ops->setsockopt(s, level, name, val, len) : -EOPNOTSUPP;
     if (val != small)
         kfree(val);
-    fd_unborrow(f, counted);
     return r;
 }
 
 int64_t sys_getsockopt(int fd, int level, int name, uaddr_t user_val, uaddr_t user_len)
 {
     char small[OPTION_INLINE];
-    struct file *f;
-    bool counted;
     int32_t room;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     void *val = small;
@@ -347,6 +316,5 @@ int64_t sys_getsockopt(int fd, int level, int name, uaddr_t user_val, uaddr_t us
     }
     if (val != small)
         kfree(val);
-    fd_unborrow(f, counted);
     return r;
 }

@@ -98,16 +98,16 @@ int put_cmsg(struct cmsg_out *out, int level, int type, const void *data, uint32
 
 /* ---- one message ---- */
 
-static int64_t do_send(struct socket *s, struct file *f, struct sock_msg *m)
+static int64_t do_send(struct socket *s, struct sock_msg *m)
 {
-    if (file_nonblocking(f))
+    if (file_nonblocking(s->file))
         m->flags |= MSG_DONTWAIT_K;
     return s->ops->sendmsg ? s->ops->sendmsg(s, m) : -EOPNOTSUPP;
 }
 
-static int64_t do_recv(struct socket *s, struct file *f, struct sock_msg *m)
+static int64_t do_recv(struct socket *s, struct sock_msg *m)
 {
-    if (file_nonblocking(f))
+    if (file_nonblocking(s->file))
         m->flags |= MSG_DONTWAIT_K;
     return s->ops->recvmsg ? s->ops->recvmsg(s, m) : -EOPNOTSUPP;
 }
@@ -116,13 +116,11 @@ int64_t sys_sendto(int fd, uaddr_t buf, uint64_t len, uint32_t flags, uaddr_t ad
 {
     struct uio u;
     struct sock_addr to;
-    struct file *f;
-    bool counted;
     struct sock_msg m = {.data = &u, .flags = flags};
     uio_init_user(&u, buf, len);
     if (!user_range_ok(buf, u.remaining))
         return -EFAULT;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
     int64_t r = 0;
@@ -131,8 +129,7 @@ int64_t sys_sendto(int fd, uaddr_t buf, uint64_t len, uint32_t flags, uaddr_t ad
         m.name = &to;
     }
     if (!r)
-        r = do_send(s, f, &m);
-    fd_unborrow(f, counted);
+        r = do_send(s, &m);
     return r;
 }
 
@@ -141,19 +138,16 @@ int64_t sys_recvfrom(int fd, uaddr_t buf, uint64_t len, uint32_t flags, uaddr_t 
 {
     struct uio u;
     struct sock_addr from = {.len = 0};
-    struct file *f;
-    bool counted;
     struct sock_msg m = {.data = &u, .name = addr ? &from : NULL, .flags = flags};
     struct cmsg_out none = {.out_flags = &m.out_flags};
     m.control_out = &none;
     uio_init_user(&u, buf, len);
     if (!user_range_ok(buf, u.remaining))
         return -EFAULT;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int64_t r = do_recv(s, f, &m);
-    fd_unborrow(f, counted);
+    int64_t r = do_recv(s, &m);
     if (r >= 0 && addr) {
         int err = sock_addr_to_user(&from, addr, addr_len);
         if (err)
@@ -176,12 +170,11 @@ static int header_from_user(struct k_msghdr *h, uaddr_t user, struct uio *u)
     return uio_init_iovec(u, h->iov, (int)h->iovlen);
 }
 
-static int64_t send_control(struct socket *s, struct file *f, struct sock_msg *m,
-                            const struct k_msghdr *h)
+static int64_t send_control(struct socket *s, struct sock_msg *m, const struct k_msghdr *h)
 {
     uint64_t small[CONTROL_INLINE / sizeof(uint64_t)];
     if (!h->control || !h->controllen)
-        return do_send(s, f, m);
+        return do_send(s, m);
     if (h->controllen > CONTROL_MAX)
         return -ENOBUFS;
     uint32_t len = (uint32_t)h->controllen;
@@ -192,13 +185,13 @@ static int64_t send_control(struct socket *s, struct file *f, struct sock_msg *m
     m->control_len = len;
     int64_t r = copy_from_user(control, h->control, len);
     if (!r)
-        r = control_valid(control, len) ? do_send(s, f, m) : -EINVAL;
+        r = control_valid(control, len) ? do_send(s, m) : -EINVAL;
     if (control != small)
         kfree(control);
     return r;
 }
 
-static int64_t send_header(struct socket *s, struct file *f, uaddr_t user, uint32_t flags)
+static int64_t send_header(struct socket *s, uaddr_t user, uint32_t flags)
 {
     struct k_msghdr h;
     struct uio u;
@@ -212,12 +205,12 @@ static int64_t send_header(struct socket *s, struct file *f, uaddr_t user, uint3
         m.name = &to;
     }
     if (!r)
-        r = send_control(s, f, &m, &h);
+        r = send_control(s, &m, &h);
     uio_release(&u);
     return r;
 }
 
-static int64_t recv_header(struct socket *s, struct file *f, uaddr_t user, uint32_t flags)
+static int64_t recv_header(struct socket *s, uaddr_t user, uint32_t flags)
 {
     struct k_msghdr h;
     struct uio u;
@@ -231,7 +224,7 @@ static int64_t recv_header(struct socket *s, struct file *f, uaddr_t user, uint3
                                .out_flags = &m.out_flags};
     m.control_out = &control;
     m.name = h.name ? &from : NULL;
-    r = do_recv(s, f, &m);
+    r = do_recv(s, &m);
     uio_release(&u);
     if (r < 0)
         return r;
@@ -248,26 +241,18 @@ static int64_t recv_header(struct socket *s, struct file *f, uaddr_t user, uint3
 
 int64_t sys_sendmsg(int fd, uaddr_t msg, uint32_t flags)
 {
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int64_t r = send_header(s, f, msg, flags);
-    fd_unborrow(f, counted);
-    return r;
+    return send_header(s, msg, flags);
 }
 
 int64_t sys_recvmsg(int fd, uaddr_t msg, uint32_t flags)
 {
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int64_t r = recv_header(s, f, msg, flags);
-    fd_unborrow(f, counted);
-    return r;
+    return recv_header(s, msg, flags);
 }
 
 /* ---- many messages ---- */
@@ -278,79 +263,67 @@ static bool interrupted_between(void)
     return signal_pending();
 }
 
-int64_t sys_sendmmsg(int fd, uaddr_t msgs, uint32_t nr, uint32_t flags)
+/* Up to nr messages; how many, and in *r what came of the last. The deadline is looked at after
+ * each message only, as Linux does: an idle socket keeps the call waiting beyond it. */
+static uint32_t message_row(struct socket *s, bool send, uaddr_t msgs, uint32_t nr, uint32_t flags,
+                            ktime_t deadline, int64_t *r)
 {
-    struct file *f;
-    bool counted;
-    struct socket *s = socket_borrow(fd, &f, &counted);
-    if (is_err(s))
-        return ptr_err(s);
-    int64_t r = 0;
+    const bool once = !send && (flags & MSG_WAITFORONE_K);
     uint32_t done = 0;
+    *r = 0;
+    if (once)
+        flags &= ~(uint32_t)MSG_WAITFORONE_K;
     nr = k_min(nr, (uint32_t)UIO_MAXIOV);
     while (done < nr) {
         uaddr_t user = msgs + done * sizeof(struct k_mmsghdr);
-        r = send_header(s, f, user, flags);
-        if (r < 0)
+        *r = send ? send_header(s, user, flags) : recv_header(s, user, flags);
+        if (*r < 0)
             break;
-        uint32_t len = (uint32_t)r;
-        r = put_user(len, user + offsetof(struct k_mmsghdr, len));
-        if (r)
-            break;
-        done++;
-        if (interrupted_between())
-            break;
-    }
-    fd_unborrow(f, counted);
-    return done ? done : r;
-}
-
-/* The deadline is looked at after each message only, as Linux does: an idle socket keeps the call
- * waiting beyond it. */
-static int64_t recv_many(struct socket *s, struct file *f, uaddr_t msgs, uint32_t nr,
-                         uint32_t flags, ktime_t deadline)
-{
-    int64_t r = socket_take_error(s);
-    uint32_t done = 0;
-    if (r)
-        return r;
-    nr = k_min(nr, (uint32_t)UIO_MAXIOV);
-    while (done < nr) {
-        uaddr_t user = msgs + done * sizeof(struct k_mmsghdr);
-        r = recv_header(s, f, user, flags & ~(uint32_t)MSG_WAITFORONE_K);
-        if (r < 0)
-            break;
-        uint32_t len = (uint32_t)r;
-        r = put_user(len, user + offsetof(struct k_mmsghdr, len));
-        if (r)
+        *r = put_user((uint32_t)*r, user + offsetof(struct k_mmsghdr, len));
+        if (*r)
             break;
         done++;
-        if (flags & MSG_WAITFORONE_K)
+        if (once)
             flags |= MSG_DONTWAIT_K;
         if ((deadline != KTIME_NEVER && time_mono_ns() >= deadline) || interrupted_between())
             break;
     }
-    if (!done)
-        return r;
-    /* What ended the loop is told by the next call. */
-    if (r < 0 && r != -EAGAIN && r != -ERESTARTSYS && r != -EINTR)
-        __atomic_store_n(&s->error, (int32_t)-r, __ATOMIC_RELEASE);
     return done;
+}
+
+int64_t sys_sendmmsg(int fd, uaddr_t msgs, uint32_t nr, uint32_t flags)
+{
+    int64_t r;
+    FD_SOCKET(s, fd);
+    if (is_err(s))
+        return ptr_err(s);
+    uint32_t done = message_row(s, true, msgs, nr, flags, KTIME_NEVER, &r);
+    return done ? done : r;
+}
+
+static int64_t recv_many(struct socket *s, uaddr_t msgs, uint32_t nr, uint32_t flags,
+                         ktime_t deadline)
+{
+    int64_t r = socket_take_error(s);
+    if (r)
+        return r;
+    uint32_t done = message_row(s, false, msgs, nr, flags, deadline, &r);
+    /* What ended the row is told by the next call. */
+    if (done && r < 0 && r != -EAGAIN && r != -ERESTARTSYS && r != -EINTR)
+        __atomic_store_n(&s->error, (int32_t)-r, __ATOMIC_RELEASE);
+    return done ? done : r;
 }
 
 int64_t sys_recvmmsg(int fd, uaddr_t msgs, uint32_t nr, uint32_t flags, uaddr_t timeout)
 {
-    struct file *f;
-    bool counted;
     ktime_t deadline;
     int err = time_deadline_from_user(timeout, &deadline);
     if (err)
         return err;
-    struct socket *s = socket_borrow(fd, &f, &counted);
+    FD_SOCKET(s, fd);
     if (is_err(s))
         return ptr_err(s);
-    int64_t r = recv_many(s, f, msgs, nr, flags, deadline);
-    fd_unborrow(f, counted);
+    int64_t r = recv_many(s, msgs, nr, flags, deadline);
     if (r > 0 && timeout) {
         ktime_t now = time_mono_ns();
         struct k_timespec left = ns_to_timespec(deadline > now ? deadline - now : 0);

@@ -360,6 +360,7 @@ static void tcp_release(struct socket *s)
         tcp_listener_close(ts);
     if (ts->conn) {
         tcp_close(ts, (READ_ONCE(s->flags) & SOCKF_LINGER) && !s->linger_s);
+        inet_port_release(&tcp_table, &ts->inet); /* /proc/net/tcp finds the connection by it */
         tcp_conn_put(ts->conn);
         ts->conn = NULL;
     }
@@ -422,8 +423,11 @@ static void tcp_option_changed(struct socket *s, int name)
     struct tcp_conn *c = tcp_conn_of(tcp_of(s));
     if (!c)
         return;
-    if (name == SO_SNDBUF_K || name == SO_RCVBUF_K)
+    if (name == SO_SNDBUF_K || name == SO_RCVBUF_K) {
         tcp_set_limits(c);
+        tcp_wake(&c->half[0], KEY_OUT); /* there may be room now, and no read will tell */
+        tcp_wake(&c->half[1], KEY_OUT);
+    }
     if (name == SO_KEEPALIVE_K && c->host)
         host_sock_ctl(c->host, CELLA_HOST_SET_KEEPALIVE,
                       (READ_ONCE(s->flags) & SOCKF_KEEPALIVE) != 0);

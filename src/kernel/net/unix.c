@@ -187,17 +187,7 @@ static void unix_destroy(struct socket *s)
 
 /* ---- joining ---- */
 
-/* What the peer will be told of the caller. */
-static void note_cred(struct unix_sock *u)
-{
-    struct cred *mine = current->cred, *old = u->cred;
-    if (mine)
-        cred_get(mine);
-    u->cred = mine;
-    if (old)
-        cred_put(old);
-}
-
+/* s->lock is held, for getsockopt looks at it, or s is fresh. */
 static void set_peer_cred(struct socket *s, struct cred *c, kpid_t pid)
 {
     struct unix_sock *u = unix_of(s);
@@ -250,14 +240,18 @@ static int unix_listen(struct socket *s, int backlog)
     if (!u->addr || (u->state != UNIX_FRESH && u->state != UNIX_LISTENING)) {
         r = -EINVAL;
     } else {
-        note_cred(u);
         s->peer_cred.pid = current->process->pid;
         s->peer_cred.uid = current->cred->euid;
         s->peer_cred.gid = current->cred->egid;
+        cred_get(current->cred);
         spin_lock(&u->lock);
+        struct cred *old = u->cred; /* what a peer is told, under the lock */
+        u->cred = current->cred;
         u->backlog = (uint32_t)backlog;
         u->state = UNIX_LISTENING;
         spin_unlock(&u->lock);
+        if (old)
+            cred_put(old);
         __atomic_or_fetch(&s->flags, SOCKF_LISTENING, __ATOMIC_RELEASE);
     }
     mutex_unlock(&s->lock);
@@ -558,25 +552,28 @@ static int unix_getsockopt(struct socket *s, int level, int name, void *val, uin
     }
     if (name != SO_PEERGROUPS_K)
         return -ENOPROTOOPT;
-    if (!u->peer_cred)
-        return -ENODATA;
-    uint32_t need = u->peer_cred->nr_groups * (uint32_t)sizeof(kgid_t);
-    bool fits = *len >= need;
-    *len = need;
-    if (!fits)
-        return -ERANGE;
-    memcpy(val, u->peer_cred->groups, need);
-    return 0;
+    int r = -ENODATA;
+    mutex_lock(&s->lock);
+    if (u->peer_cred) {
+        uint32_t need = u->peer_cred->nr_groups * (uint32_t)sizeof(kgid_t);
+        r = *len >= need ? 0 : -ERANGE;
+        *len = need;
+        if (!r)
+            memcpy(val, u->peer_cred->groups, need);
+    }
+    mutex_unlock(&s->lock);
+    return r;
 }
 
 static void unix_option_changed(struct socket *s, int name)
 {
-    (void)name;
     struct socket *peer = unix_peer_get(unix_of(s));
     if (!peer)
         return;
     WRITE_ONCE(unix_of(peer)->in.limit, (uint64_t)s->sndbuf);
+    wake_all(&unix_of(peer)->room, KEY_OUT);
     socket_put(peer);
+    wake_all(&s->wait, KEY_OUT); /* there may be room now, and no read will tell */
 }
 
 static int64_t unix_sendmsg(struct socket *s, struct sock_msg *m)

@@ -167,8 +167,8 @@ void unix_scm_add_cred(struct unix_scm *scm, const struct socket *from, const st
 /* Gives the receiver what there is: takes scm->rights, unless peek. 0 or -EFAULT. */
 int unix_scm_put(struct socket *s, struct sock_msg *m, struct unix_scm *scm);
 void unix_scm_release(struct unix_scm *scm);
-/* Counted copy, for peeking; NULL: no memory. */
-struct unix_rights *unix_rights_copy(const struct unix_rights *r);
+/* Rights that lie in u's queue, for the receiver: taken out, or copied for a peek. 0 or -ENOMEM. */
+int unix_scm_take(struct unix_sock *u, struct unix_scm *queued, struct unix_scm *scm, bool peek);
 
 /* ---- unix_gc.c ---- */
 

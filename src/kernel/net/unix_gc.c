@@ -161,7 +161,6 @@ static void each_in_queue(struct unix_sock *u, void (*fn)(struct unix_sock *, st
 
 static void take_off(struct unix_sock *u, struct list *unused)
 {
-    (void)unused;
     u->gc_refs--;
 }
 

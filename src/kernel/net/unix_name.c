@@ -269,7 +269,6 @@ static void show_one(struct unix_sock *u, struct text *t)
 int unix_show(const struct pseudo_node *n, struct text *t)
 {
     struct unix_sock *u;
-    (void)n;
     text_puts(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
     spin_lock(&table_lock);
     list_for_each (u, &all_sockets, all_link)

@@ -226,28 +226,6 @@ static struct unix_message *wait_message(struct socket *s, uint32_t flags)
     }
 }
 
-/* What control data tell, out of a message in the queue. rd_mutex held. */
-static int message_scm(struct unix_sock *u, struct unix_message *msg, struct unix_scm *scm,
-                       bool peek)
-{
-    *scm = msg->scm;
-    scm->rights = NULL;
-    bool there = false;
-    if (!peek) {
-        spin_lock(&u->lock);
-        scm->rights = msg->scm.rights;
-        msg->scm.rights = NULL;
-        spin_unlock(&u->lock);
-        return 0;
-    }
-    unix_gc_lock();
-    there = msg->scm.rights != NULL;
-    if (there)
-        scm->rights = unix_rights_copy(msg->scm.rights);
-    unix_gc_unlock();
-    return there && !scm->rights ? -ENOMEM : 0;
-}
-
 int64_t unix_packet_recv(struct socket *s, struct sock_msg *m)
 {
     struct unix_sock *u = unix_of(s);
@@ -260,9 +238,9 @@ int64_t unix_packet_recv(struct socket *s, struct sock_msg *m)
     struct unix_message *msg = wait_message(s, m->flags);
     if (!msg || is_err(msg))
         return ptr_err(msg);
-    struct unix_scm scm;
+    struct unix_scm scm = msg->scm;
     uint64_t len = k_min((uint64_t)msg->len, m->data->remaining);
-    int64_t r = message_scm(u, msg, &scm, peek);
+    int64_t r = unix_scm_take(u, &msg->scm, &scm, peek);
     if (!r && uio_write(m->data, msg->data, len) != len)
         r = -EFAULT;
     if (len < msg->len)

@@ -21,7 +21,8 @@ static struct unix_rights *rights_new(uint32_t room)
     return r;
 }
 
-struct unix_rights *unix_rights_copy(const struct unix_rights *r)
+/* Counted; NULL: no memory. */
+static struct unix_rights *rights_copy(const struct unix_rights *r)
 {
     struct unix_rights *copy = rights_new(r->nr);
     for (; copy && copy->nr < r->nr; copy->nr++) {
@@ -124,6 +125,22 @@ void unix_scm_release(struct unix_scm *scm)
 }
 
 /* ---- receiving ---- */
+
+int unix_scm_take(struct unix_sock *u, struct unix_scm *queued, struct unix_scm *scm, bool peek)
+{
+    if (!peek) {
+        spin_lock(&u->lock);
+        scm->rights = queued->rights;
+        queued->rights = NULL;
+        spin_unlock(&u->lock);
+        return 0;
+    }
+    unix_gc_lock();
+    bool there = queued->rights != NULL;
+    scm->rights = there ? rights_copy(queued->rights) : NULL;
+    unix_gc_unlock();
+    return there && !scm->rights ? -ENOMEM : 0;
+}
 
 static int put_rights(struct sock_msg *m, struct unix_rights *r)
 {

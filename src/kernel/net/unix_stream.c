@@ -200,24 +200,6 @@ static struct unix_mark *mark_of(struct unix_sock *u, uint64_t skip, uint64_t *e
     return NULL;
 }
 
-/* Rights of a mark for the receiver: taken, or copied for a peek. */
-static int take_rights(struct unix_sock *u, struct unix_mark *m, struct unix_scm *scm, bool peek)
-{
-    if (!peek) {
-        spin_lock(&u->lock);
-        scm->rights = m->scm.rights;
-        m->scm.rights = NULL;
-        spin_unlock(&u->lock);
-        return 0;
-    }
-    unix_gc_lock();
-    bool there = m->scm.rights != NULL;
-    if (there)
-        scm->rights = unix_rights_copy(m->scm.rights);
-    unix_gc_unlock();
-    return there && !scm->rights ? -ENOMEM : 0;
-}
-
 struct stream_read {
     struct unix_sock *u;
     struct sock_msg *m;
@@ -252,7 +234,7 @@ static int read_pieces(struct stream_read *r)
             r->skip += (uint64_t)n;
         if (m && READ_ONCE(m->scm.rights)) {
             r->over = true;
-            int err = take_rights(u, m, &r->scm, r->peek);
+            int err = unix_scm_take(u, &m->scm, &r->scm, r->peek);
             if (err)
                 return err;
         }

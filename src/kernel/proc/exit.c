@@ -252,7 +252,6 @@ static int count_living(struct process *p, void *arg)
 
 static int kill_other(struct process *p, void *arg)
 {
-    (void)arg;
     if (p != init_process)
         signal_kill_process(p, SIGKILL);
     return 0;

@@ -26,193 +26,155 @@ int64_t sys_getegid(void)
     return current->cred->egid;
 }
 
-int64_t sys_getresuid(uaddr_t ruid, uaddr_t euid, uaddr_t suid)
+/* User and group ids are alike: four in a row in struct cred. */
+enum { REAL, EFFECTIVE, SAVED, FS };
+
+static uint32_t *ids_of(struct cred *c, bool group)
 {
-    const struct cred *c = current->cred;
-    if (put_user(c->uid, ruid) || put_user(c->euid, euid) || put_user(c->suid, suid))
+    _Static_assert(sizeof(kuid_t) == sizeof(uint32_t) && sizeof(kgid_t) == sizeof(uint32_t) &&
+                       offsetof(struct cred, fsuid) - offsetof(struct cred, uid) == 12 &&
+                       offsetof(struct cred, fsgid) - offsetof(struct cred, gid) == 12,
+                   "struct cred");
+    return group ? &c->gid : &c->uid;
+}
+
+static int64_t get_ids(bool group, uaddr_t real, uaddr_t effective, uaddr_t saved)
+{
+    const uint32_t *id = ids_of(current->cred, group);
+    if (put_user(id[REAL], real) || put_user(id[EFFECTIVE], effective) ||
+        put_user(id[SAVED], saved))
         return -EFAULT;
     return 0;
+}
+
+int64_t sys_getresuid(uaddr_t ruid, uaddr_t euid, uaddr_t suid)
+{
+    return get_ids(false, ruid, euid, suid);
 }
 
 int64_t sys_getresgid(uaddr_t rgid, uaddr_t egid, uaddr_t sgid)
 {
-    const struct cred *c = current->cred;
-    if (put_user(c->gid, rgid) || put_user(c->egid, egid) || put_user(c->sgid, sgid))
-        return -EFAULT;
-    return 0;
+    return get_ids(true, rgid, egid, sgid);
 }
 
-static bool is_uid_of(const struct cred *c, kuid_t id)
+/* May any id be taken? */
+static bool privileged(bool group)
 {
-    return id == c->uid || id == c->euid || id == c->suid;
-}
-static bool is_gid_of(const struct cred *c, kgid_t id)
-{
-    return id == c->gid || id == c->egid || id == c->sgid;
+    return capable(group ? CAP_SETGID_K : CAP_SETUID_K);
 }
 
-/* The common end of all calls that change user ids. */
-static int64_t commit_uids(struct cred *c)
+/* Is id to be left, or one that current may take? */
+static bool is_own(const uint32_t *own, uint32_t id)
+{
+    return id == KEEP_ID || id == own[REAL] || id == own[EFFECTIVE] || id == own[SAVED];
+}
+
+/* The ids but KEEP_ID, and what follows from them. */
+static int64_t set_ids(bool group, uint32_t real, uint32_t effective, uint32_t saved)
 {
     const struct cred *old = current->cred;
-    c->fsuid = c->euid;
-    caps_after_setuid(c, old);
+    const uint32_t given[] = {real, effective, saved};
+    struct cred *c = cred_prepare();
+    if (!c)
+        return -ENOMEM;
+    uint32_t *id = ids_of(c, group);
+    for (int i = REAL; i <= SAVED; i++)
+        if (given[i] != KEEP_ID)
+            id[i] = given[i];
+    id[FS] = id[EFFECTIVE];
+    if (!group)
+        caps_after_setuid(c, old);
     cred_commit(c);
     return 0;
+}
+
+static int64_t set_res(bool group, uint32_t real, uint32_t effective, uint32_t saved)
+{
+    const uint32_t *own = ids_of(current->cred, group);
+    if (!privileged(group) &&
+        (!is_own(own, real) || !is_own(own, effective) || !is_own(own, saved)))
+        return -EPERM;
+    return set_ids(group, real, effective, saved);
 }
 
 int64_t sys_setresuid(uint32_t ruid, uint32_t euid, uint32_t suid)
 {
-    const struct cred *old = current->cred;
-    if (!capable(CAP_SETUID_K) &&
-        ((ruid != KEEP_ID && !is_uid_of(old, ruid)) || (euid != KEEP_ID && !is_uid_of(old, euid)) ||
-         (suid != KEEP_ID && !is_uid_of(old, suid))))
-        return -EPERM;
-    struct cred *c = cred_prepare();
-    if (!c)
-        return -ENOMEM;
-    if (ruid != KEEP_ID)
-        c->uid = ruid;
-    if (euid != KEEP_ID)
-        c->euid = euid;
-    if (suid != KEEP_ID)
-        c->suid = suid;
-    return commit_uids(c);
-}
-
-int64_t sys_setreuid(uint32_t ruid, uint32_t euid)
-{
-    const struct cred *old = current->cred;
-    if (!capable(CAP_SETUID_K)) {
-        if (ruid != KEEP_ID && ruid != old->uid && ruid != old->euid)
-            return -EPERM;
-        if (euid != KEEP_ID && !is_uid_of(old, euid))
-            return -EPERM;
-    }
-    struct cred *c = cred_prepare();
-    if (!c)
-        return -ENOMEM;
-    if (ruid != KEEP_ID)
-        c->uid = ruid;
-    if (euid != KEEP_ID)
-        c->euid = euid;
-    if (ruid != KEEP_ID || (euid != KEEP_ID && euid != old->uid))
-        c->suid = c->euid;
-    return commit_uids(c);
-}
-
-int64_t sys_setuid(uint32_t uid)
-{
-    const struct cred *old = current->cred;
-    if (uid == KEEP_ID)
-        return -EINVAL;
-    bool all = capable(CAP_SETUID_K);
-    if (!all && uid != old->uid && uid != old->suid)
-        return -EPERM;
-    struct cred *c = cred_prepare();
-    if (!c)
-        return -ENOMEM;
-    if (all)
-        c->uid = c->suid = uid;
-    c->euid = uid;
-    return commit_uids(c);
-}
-
-int64_t sys_setfsuid(uint32_t uid)
-{
-    const struct cred *old = current->cred;
-    kuid_t previous = old->fsuid;
-    if (uid == KEEP_ID || uid == previous)
-        return previous;
-    if (!is_uid_of(old, uid) && !capable(CAP_SETUID_K))
-        return previous;
-    struct cred *c = cred_prepare();
-    if (!c)
-        return previous;
-    c->fsuid = uid;
-    caps_after_setfsuid(c, old);
-    cred_commit(c);
-    return previous;
-}
-
-static int64_t commit_gids(struct cred *c)
-{
-    c->fsgid = c->egid;
-    cred_commit(c);
-    return 0;
+    return set_res(false, ruid, euid, suid);
 }
 
 int64_t sys_setresgid(uint32_t rgid, uint32_t egid, uint32_t sgid)
 {
-    const struct cred *old = current->cred;
-    if (!capable(CAP_SETGID_K) &&
-        ((rgid != KEEP_ID && !is_gid_of(old, rgid)) || (egid != KEEP_ID && !is_gid_of(old, egid)) ||
-         (sgid != KEEP_ID && !is_gid_of(old, sgid))))
+    return set_res(true, rgid, egid, sgid);
+}
+
+static int64_t set_re(bool group, uint32_t real, uint32_t effective)
+{
+    const uint32_t *own = ids_of(current->cred, group);
+    if (!privileged(group) && ((real != KEEP_ID && real != own[REAL] && real != own[EFFECTIVE]) ||
+                               !is_own(own, effective)))
         return -EPERM;
-    struct cred *c = cred_prepare();
-    if (!c)
-        return -ENOMEM;
-    if (rgid != KEEP_ID)
-        c->gid = rgid;
-    if (egid != KEEP_ID)
-        c->egid = egid;
-    if (sgid != KEEP_ID)
-        c->sgid = sgid;
-    return commit_gids(c);
+    bool save = real != KEEP_ID || (effective != KEEP_ID && effective != own[REAL]);
+    uint32_t next = effective != KEEP_ID ? effective : own[EFFECTIVE];
+    return set_ids(group, real, effective, save ? next : KEEP_ID);
+}
+
+int64_t sys_setreuid(uint32_t ruid, uint32_t euid)
+{
+    return set_re(false, ruid, euid);
 }
 
 int64_t sys_setregid(uint32_t rgid, uint32_t egid)
 {
-    const struct cred *old = current->cred;
-    if (!capable(CAP_SETGID_K)) {
-        if (rgid != KEEP_ID && rgid != old->gid && rgid != old->egid)
-            return -EPERM;
-        if (egid != KEEP_ID && !is_gid_of(old, egid))
-            return -EPERM;
-    }
-    struct cred *c = cred_prepare();
-    if (!c)
-        return -ENOMEM;
-    if (rgid != KEEP_ID)
-        c->gid = rgid;
-    if (egid != KEEP_ID)
-        c->egid = egid;
-    if (rgid != KEEP_ID || (egid != KEEP_ID && egid != old->gid))
-        c->sgid = c->egid;
-    return commit_gids(c);
+    return set_re(true, rgid, egid);
+}
+
+static int64_t set_one(bool group, uint32_t id)
+{
+    const uint32_t *own = ids_of(current->cred, group);
+    bool all = privileged(group);
+    if (id == KEEP_ID)
+        return -EINVAL;
+    if (!all && id != own[REAL] && id != own[SAVED])
+        return -EPERM;
+    return set_ids(group, all ? id : KEEP_ID, id, all ? id : KEEP_ID);
+}
+
+int64_t sys_setuid(uint32_t uid)
+{
+    return set_one(false, uid);
 }
 
 int64_t sys_setgid(uint32_t gid)
 {
+    return set_one(true, gid);
+}
+
+/* The answer is the id before, whatever happens. */
+static int64_t set_fs(bool group, uint32_t id)
+{
     const struct cred *old = current->cred;
-    if (gid == KEEP_ID)
-        return -EINVAL;
-    bool all = capable(CAP_SETGID_K);
-    if (!all && gid != old->gid && gid != old->sgid)
-        return -EPERM;
+    const uint32_t *own = ids_of(current->cred, group);
+    uint32_t previous = own[FS];
+    if (id == KEEP_ID || id == previous || (!is_own(own, id) && !privileged(group)))
+        return previous;
     struct cred *c = cred_prepare();
     if (!c)
-        return -ENOMEM;
-    if (all)
-        c->gid = c->sgid = gid;
-    c->egid = gid;
-    return commit_gids(c);
+        return previous;
+    ids_of(c, group)[FS] = id;
+    if (!group)
+        caps_after_setfsuid(c, old);
+    cred_commit(c);
+    return previous;
+}
+
+int64_t sys_setfsuid(uint32_t uid)
+{
+    return set_fs(false, uid);
 }
 
 int64_t sys_setfsgid(uint32_t gid)
 {
-    const struct cred *old = current->cred;
-    kgid_t previous = old->fsgid;
-    if (gid == KEEP_ID || gid == previous)
-        return previous;
-    if (!is_gid_of(old, gid) && !capable(CAP_SETGID_K))
-        return previous;
-    struct cred *c = cred_prepare();
-    if (!c)
-        return previous;
-    c->fsgid = gid;
-    cred_commit(c);
-    return previous;
+    return set_fs(true, gid);
 }
 
 int64_t sys_getgroups(int size, uaddr_t list)

@@ -86,12 +86,11 @@ int64_t sys_prlimit64(int pid, uint32_t which, uaddr_t new_addr, uaddr_t old_add
     if (pid == 0) {
         process_get(p);
     } else {
-        struct thread *t = thread_find(pid);
+        THREAD_REF(t, thread_find(pid));
         if (!t)
             return -ESRCH;
         p = t->process;
         process_get(p);
-        thread_put(t);
     }
     int64_t result = 0;
     if (!may_change_limits(p))

@@ -167,7 +167,7 @@ static int64_t may_change(const struct thread *t, const struct sched_change *c)
 
 static int64_t change_scheduler(kpid_t tid, const struct sched_change *c)
 {
-    struct thread *t = thread_or_current(tid);
+    THREAD_REF(t, thread_or_current(tid));
     if (!t)
         return -ESRCH;
     int64_t err;
@@ -188,7 +188,6 @@ static int64_t change_scheduler(kpid_t tid, const struct sched_change *c)
     spin_unlock(&proc_tree_lock);
     if (!err)
         sched_thread_changed(t);
-    thread_put(t);
     return err;
 }
 
@@ -212,13 +211,12 @@ int64_t sys_sched_setparam(int pid, uaddr_t param)
         return -EINVAL;
     if (get_user(priority, param))
         return -EFAULT;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     struct sched_change c = {.policy = t->sched_policy,
                              .rt_priority = priority,
                              .reset_on_fork = t->sched_reset_on_fork};
-    thread_put(t);
     return change_scheduler(pid, &c);
 }
 
@@ -226,23 +224,20 @@ int64_t sys_sched_getscheduler(int pid)
 {
     if (pid < 0)
         return -EINVAL;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
-    int64_t policy = t->sched_policy | (t->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
-    thread_put(t);
-    return policy;
+    return t->sched_policy | (t->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
 }
 
 int64_t sys_sched_getparam(int pid, uaddr_t param)
 {
     if (pid < 0 || param == 0)
         return -EINVAL;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     int32_t priority = t->rt_priority;
-    thread_put(t);
     return put_user(priority, param);
 }
 
@@ -264,13 +259,12 @@ int64_t sys_sched_rr_get_interval(int pid, uaddr_t interval)
 {
     if (pid < 0)
         return -EINVAL;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     uint64_t ns = t->sched_policy == SCHED_FIFO_K ? 0
                   : t->sched_policy == SCHED_RR_K ? 100 * NSEC_PER_MSEC
                                                   : 4 * NSEC_PER_MSEC;
-    thread_put(t);
     return put_user(ns_to_timespec(ns), interval);
 }
 
@@ -340,7 +334,7 @@ int64_t sys_sched_getattr(int pid, uaddr_t addr, uint32_t size, uint32_t flags)
 {
     if (addr == 0 || pid < 0 || size > PAGE_SIZE || size < SCHED_ATTR_SIZE_VER0 || flags)
         return -EINVAL;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     struct sched_attr a;
@@ -352,7 +346,6 @@ int64_t sys_sched_getattr(int pid, uaddr_t addr, uint32_t size, uint32_t flags)
         a.priority = (uint32_t)t->rt_priority;
     else
         a.nice = t->nice;
-    thread_put(t);
     return copy_to_user(addr, &a, a.size);
 }
 
@@ -379,7 +372,7 @@ int64_t sys_sched_setaffinity(int pid, uint32_t len, uaddr_t mask_addr)
     uint64_t mask = 0;
     if (copy_from_user(&mask, mask_addr, k_min(len, (uint32_t)sizeof(mask))))
         return -EFAULT;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     int64_t err = 0;
@@ -394,7 +387,6 @@ int64_t sys_sched_setaffinity(int pid, uint32_t len, uaddr_t mask_addr)
     spin_unlock(&proc_tree_lock);
     if (!err)
         sched_thread_changed(t);
-    thread_put(t);
     return err;
 }
 
@@ -402,11 +394,10 @@ int64_t sys_sched_getaffinity(int pid, uint32_t len, uaddr_t mask_addr)
 {
     if (len * 8ull < hal_nr_cpus() || (len & (sizeof(uint64_t) - 1)))
         return -EINVAL;
-    struct thread *t = thread_or_current(pid);
+    THREAD_REF(t, thread_or_current(pid));
     if (!t)
         return -ESRCH;
     uint64_t mask = t->affinity[0] & all_cpus();
-    thread_put(t);
     return put_user(mask, mask_addr) ? -EFAULT : (int64_t)sizeof(mask);
 }
 

@@ -37,27 +37,28 @@ static struct process *process_or_current(kpid_t pid)
     return pid == 0 ? current->process : process_find_locked(pid);
 }
 
-int64_t sys_getpgid(int pid)
+static int64_t number_of(kpid_t pid, bool session)
 {
     spin_lock(&proc_tree_lock);
     const struct process *p = process_or_current(pid);
-    int64_t result = p ? p->pgid : -ESRCH;
+    int64_t result = !p ? -ESRCH : session ? p->sid : p->pgid;
     spin_unlock(&proc_tree_lock);
     return result;
+}
+
+int64_t sys_getpgid(int pid)
+{
+    return number_of(pid, false);
 }
 
 int64_t sys_getpgrp(void)
 {
-    return sys_getpgid(0);
+    return number_of(0, false);
 }
 
 int64_t sys_getsid(int pid)
 {
-    spin_lock(&proc_tree_lock);
-    const struct process *p = process_or_current(pid);
-    int64_t result = p ? p->sid : -ESRCH;
-    spin_unlock(&proc_tree_lock);
-    return result;
+    return number_of(pid, true);
 }
 
 static bool session_has_pgrp(kpid_t sid, kpid_t pgid)

@@ -78,6 +78,15 @@ int64_t sys_rt_sigpending(uaddr_t set_addr, uint64_t set_size)
     return copy_to_user(set_addr, &set, set_size);
 }
 
+int64_t sys_pause(void)
+{
+    struct wait_queue never;
+    int r;
+    wait_queue_init(&never);
+    WAIT_EVENT(&never, false, WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
+    return r ? -ERESTARTNOHAND : 0;
+}
+
 int64_t sys_rt_sigsuspend(uaddr_t set_addr, uint64_t set_size)
 {
     sigset_k set;
@@ -86,22 +95,7 @@ int64_t sys_rt_sigsuspend(uaddr_t set_addr, uint64_t set_size)
     if (get_user(set, set_addr))
         return -EFAULT;
     signal_set_temporary_mask(set);
-    struct wait_queue never;
-    int r;
-    wait_queue_init(&never);
-    WAIT_EVENT(&never, false, WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
-    (void)r;
-    return -ERESTARTNOHAND;
-}
-
-int64_t sys_pause(void)
-{
-    struct wait_queue never;
-    int r;
-    wait_queue_init(&never);
-    WAIT_EVENT(&never, false, WAIT_INTERRUPTIBLE, KTIME_NEVER, r);
-    (void)r;
-    return -ERESTARTNOHAND;
+    return sys_pause();
 }
 
 /* ---- waiting ---- */

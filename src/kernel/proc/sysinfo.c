@@ -151,21 +151,56 @@ enum {
     MB_REGISTER_PRIVATE_EXPEDITED = 16,
     MB_PRIVATE_EXPEDITED_SYNC_CORE = 32,
     MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE = 64,
-    MB_ALL = 127,
+    MB_PRIVATE_EXPEDITED_RSEQ = 128,
+    MB_REGISTER_PRIVATE_EXPEDITED_RSEQ = 256,
+    MB_ALL = 511,
 };
+enum { MB_FLAG_CPU = 1 };
+
+/* Is some thread that runs on that CPU (negative: any) still to look at its critical section?
+ * begin: makes all that run do so; who does not run will look when it is switched to. */
+static bool rseq_unseen(struct process *p, int cpu, bool begin)
+{
+    struct thread *t;
+    bool unseen = false;
+    spin_lock(&proc_tree_lock);
+    list_for_each (t, &p->threads, process_link) {
+        if (t == current || !READ_ONCE(t->rseq) || !READ_ONCE(t->running) ||
+            (cpu >= 0 && READ_ONCE(t->cpu) != (unsigned)cpu))
+            continue;
+        if (begin)
+            __atomic_store_n(&t->rseq_dirty, true, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&t->rseq_dirty, __ATOMIC_ACQUIRE)) {
+            unseen = true;
+            sched_kick_thread(t); /* again: a kick passes by who is just going out */
+        }
+    }
+    spin_unlock(&proc_tree_lock);
+    return unseen;
+}
+
+static void restart_rseq(struct process *p, int cpu)
+{
+    for (bool begin = true; rseq_unseen(p, cpu, begin) && !signal_pending_fatal(); begin = false) {
+        sched_resched();
+        hal_cpu_yield();
+    }
+}
 
 int64_t sys_membarrier(int cmd, uint32_t flags, int cpu)
 {
     struct process *p = current->process;
-    (void)cpu; /* has a meaning with a flag only that belongs to rseq */
-    if (flags)
+    if (flags && (cmd != MB_PRIVATE_EXPEDITED_RSEQ || flags != MB_FLAG_CPU))
         return -EINVAL;
     switch (cmd) {
     case MB_QUERY: return MB_ALL;
     case MB_PRIVATE_EXPEDITED:
     case MB_PRIVATE_EXPEDITED_SYNC_CORE:
+    case MB_PRIVATE_EXPEDITED_RSEQ:
         if (!(__atomic_load_n(&p->membarrier_state, __ATOMIC_ACQUIRE) & (uint32_t)cmd))
             return -EPERM;
+        if (cmd == MB_PRIVATE_EXPEDITED_RSEQ)
+            restart_rseq(p, flags ? cpu : -1);
         hal_sync_cores();
         return 0;
     case MB_GLOBAL:
@@ -173,6 +208,7 @@ int64_t sys_membarrier(int cmd, uint32_t flags, int cpu)
     case MB_REGISTER_GLOBAL_EXPEDITED:
     case MB_REGISTER_PRIVATE_EXPEDITED:
     case MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+    case MB_REGISTER_PRIVATE_EXPEDITED_RSEQ:
         /* The registration's bit is next to its command's. */
         __atomic_or_fetch(&p->membarrier_state, (uint32_t)cmd >> 1, __ATOMIC_RELEASE);
         return 0;

@@ -38,7 +38,6 @@ static size_t xstate_pages(void)
 
 long restart_none(struct thread *t)
 {
-    (void)t;
     return -EINTR;
 }
 

@@ -278,6 +278,14 @@ extern spinlock_t proc_tree_lock;
 struct thread *thread_alloc(void);
 void thread_get(struct thread *t);
 void thread_put(struct thread *t);
+/* For a block: THREAD_REF(t, x) declares t, which x has counted (or NULL), and which is put where the
+ * block is left. */
+static inline void thread_ref_put(struct thread *const *t)
+{
+    if (*t)
+        thread_put(*t);
+}
+#define THREAD_REF(t, x) struct thread *const t __attribute__((cleanup(thread_ref_put))) = (x)
 void process_get(struct process *p);
 void process_put(struct process *p);
 /* Starts a kernel thread; fn returns when it ends. Runs in whatever address space is current. */

@@ -7,7 +7,6 @@
 
 bool waiter_wake_thread(struct waiter *w, uint32_t key)
 {
-    (void)key;
     return thread_wake(w->thread);
 }
 

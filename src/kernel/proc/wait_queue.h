@@ -97,6 +97,14 @@ void wait_finish(struct wait_queue *q, struct waiter *w);
         wait_finish((q), &_w);                                                                     \
     } while (0)
 
+/* The same where nothing but cond and the time can end the wait. */
+#define WAIT_UNTIL(q, cond, deadline)                                                              \
+    do {                                                                                           \
+        int _r;                                                                                    \
+        WAIT_EVENT(q, cond, WAIT_UNINTERRUPTIBLE, deadline, _r);                                   \
+        (void)_r;                                                                                  \
+    } while (0)
+
 /* ---- sleeping mutex ---- */
 
 struct mutex {

@@ -126,7 +126,6 @@ void kernel_fault(struct regs *regs, const struct hal_fault *fault)
 
 void kernel_tick(struct regs *regs)
 {
-    (void)regs;
     WRITE_ONCE(this_cpu()->tick_missed, 0);
     sched_tick();
     time_update();

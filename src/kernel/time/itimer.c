@@ -113,8 +113,6 @@ static void check_cpu_itimer(struct process *p, struct cpu_itimer *it, uint64_t 
 void itimer_tick(struct thread *t, uint64_t utime_ns, uint64_t stime_ns)
 {
     struct process *p = t->process;
-    (void)utime_ns;
-    (void)stime_ns;
     if (!p || likely(!READ_ONCE(p->cpu_timers_armed)) || p->is_kernel || t->exiting)
         return;
     uint64_t utime, stime;

@@ -134,7 +134,6 @@ int __vdso_clock_getres(int clock, struct vdso_timespec *res)
 long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 {
     uint32_t id;
-    (void)unused;
     __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(offsetof(struct cpu, id)));
     if (cpu)
         *cpu = id;

@@ -4,7 +4,7 @@
 
 #include "base/errno.h"
 #include "base/string.h"
-#include "hal.h"
+#include "fake_ring.h"
 #include "ktest.h"
 #include "proc/signal_internal.h"
 #include "proc/task.h"
@@ -12,26 +12,6 @@
 int64_t sys_rt_sigaction(int sig, uaddr_t new_addr, uaddr_t old_addr, uint64_t set_size);
 
 extern uint64_t host_bad_replies;
-
-static struct cella_host_window *window(void)
-{
-    void *base;
-    size_t size;
-    hal_host_window(&base, &size);
-    return base;
-}
-
-static char *data_of(uint32_t slot)
-{
-    return (char *)window() + CELLA_HOST_DATA_OFFSET + window()->slots[slot].req.data_off;
-}
-
-static void publish(uint32_t slot)
-{
-    struct cella_host_window *w = window();
-    w->cq.entry[w->cq.tail % CELLA_HOST_SLOTS] = slot;
-    __atomic_store_n(&w->cq.tail, w->cq.tail + 1, __ATOMIC_RELEASE);
-}
 
 /* What the host of the next tests answers. */
 static struct cella_host_reply answer;

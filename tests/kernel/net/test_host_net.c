@@ -7,6 +7,7 @@
 #include "boot.h"
 #include "dev/host_ring.h"
 #include "hal.h"
+#include "fake_ring.h"
 #include "ktest.h"
 #include "net/socket.h"
 
@@ -22,26 +23,6 @@ static char sent[1 << 20];
 static uint32_t sent_len, takes = UINT32_MAX;
 static bool holds_sends;
 static int64_t forced; /* result of everything but NET_WAIT, when not 0 */
-
-static struct cella_host_window *window(void)
-{
-    void *base;
-    size_t size;
-    hal_host_window(&base, &size);
-    return base;
-}
-
-static char *data_of(uint32_t slot)
-{
-    return (char *)window() + CELLA_HOST_DATA_OFFSET + window()->slots[slot].req.data_off;
-}
-
-static void publish(uint32_t slot)
-{
-    struct cella_host_window *w = window();
-    w->cq.entry[w->cq.tail % CELLA_HOST_SLOTS] = slot;
-    __atomic_store_n(&w->cq.tail, w->cq.tail + 1, __ATOMIC_RELEASE);
-}
 
 static int64_t take_send(uint32_t slot)
 {

@@ -11,6 +11,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "base/string.h"
+#include "fs/pseudo.h"
 #include "fs/text.h"
 #include "hal.h"
 
@@ -21,117 +22,45 @@ enum { EAX, EBX, ECX, EDX };
 struct flag_word {
     uint32_t leaf, sub;
     int reg;
-    const char *names[32];
+    const char *names; /* of the bits from 0 on; "-": none, "@N": the next is bit N */
 };
 
 /* In the order in which Linux prints them. */
 static const struct flag_word flag_words[] = {
-    {1, 0, EDX, {"fpu",  "vme",   "de",   "pse",     "tsc",  "msr", "pae",  "mce",
-                 "cx8",  "apic",  NULL,   "sep",     "mtrr", "pge", "mca",  "cmov",
-                 "pat",  "pse36", "pn",   "clflush", NULL,   "dts", "acpi", "mmx",
-                 "fxsr", "sse",   "sse2", "ss",      "ht",   "tm",  "ia64", "pbe"}},
-    {0x80000001,
-     0,
-     EDX,
-     {[11] = "syscall",
-      [19] = "mp",
-      [20] = "nx",
-      [22] = "mmxext",
-      [25] = "fxsr_opt",
-      [26] = "pdpe1gb",
-      [27] = "rdtscp",
-      [29] = "lm",
-      [30] = "3dnowext",
-      [31] = "3dnow"}},
-    {0x80000007, 0, EDX, {[8] = "constant_tsc"}},
-    {0x80000007, 0, EDX, {[8] = "nonstop_tsc"}},
-    {1, 0, ECX, {"pni",    "pclmulqdq", "dtes64", "monitor", "ds_cpl",
-                 "vmx",    "smx",       "est",    "tm2",     "ssse3",
-                 "cid",    "sdbg",      "fma",    "cx16",    "xtpr",
-                 "pdcm",   NULL,        "pcid",   "dca",     "sse4_1",
-                 "sse4_2", "x2apic",    "movbe",  "popcnt",  "tsc_deadline_timer",
-                 "aes",    "xsave",     NULL,     "avx",     "f16c",
-                 "rdrand", "hypervisor"}},
-    {0x80000001, 0, ECX, {"lahf_lm",    "cmp_legacy",  "svm",
-                          "extapic",    "cr8_legacy",  "abm",
-                          "sse4a",      "misalignsse", "3dnowprefetch",
-                          "osvw",       "ibs",         "xop",
-                          "skinit",     "wdt",         NULL,
-                          "lwp",        "fma4",        "tce",
-                          NULL,         "nodeid_msr",  NULL,
-                          "tbm",        "topoext",     "perfctr_core",
-                          "perfctr_nb", NULL,          "bpext",
-                          "ptsc",       "perfctr_llc", "mwaitx"}},
-    {7, 0, EBX, {"fsgsbase", "tsc_adjust", "sgx",      "bmi1",       "hle",      "avx2",
-                 NULL,       "smep",       "bmi2",     "erms",       "invpcid",  "rtm",
-                 "cqm",      NULL,         "mpx",      "rdt_a",      "avx512f",  "avx512dq",
-                 "rdseed",   "adx",        "smap",     "avx512ifma", NULL,       "clflushopt",
-                 "clwb",     "intel_pt",   "avx512pf", "avx512er",   "avx512cd", "sha_ni",
-                 "avx512bw", "avx512vl"}},
-    {0xd, 1, EAX, {"xsaveopt", "xsavec", "xgetbv1", "xsaves", "xfd"}},
-    {7,
-     1,
-     EAX,
-     {[4] = "avx_vnni", [5] = "avx512_bf16", [10] = "fzrm", [11] = "fsrs", [12] = "fsrc"}},
-    {0x80000008,
-     0,
-     EBX,
-     {[0] = "clzero",
-      [1] = "irperf",
-      [2] = "xsaveerptr",
-      [4] = "rdpru",
-      [9] = "wbnoinvd",
-      [12] = "amd_ibpb",
-      [14] = "amd_ibrs",
-      [15] = "amd_stibp",
-      [24] = "amd_ssbd",
-      [25] = "virt_ssbd",
-      [26] = "amd_ssb_no"}},
-    {6, 0, EAX, {[0] = "dtherm", [1] = "ida", [2] = "arat", [4] = "pln", [6] = "pts", [7] = "hwp"}},
-    {7,
-     0,
-     ECX,
-     {[1] = "avx512vbmi",
-      [2] = "umip",
-      [3] = "pku",
-      [4] = "ospke",
-      [5] = "waitpkg",
-      [6] = "avx512_vbmi2",
-      [8] = "gfni",
-      [9] = "vaes",
-      [10] = "vpclmulqdq",
-      [11] = "avx512_vnni",
-      [12] = "avx512_bitalg",
-      [13] = "tme",
-      [14] = "avx512_vpopcntdq",
-      [16] = "la57",
-      [22] = "rdpid",
-      [24] = "bus_lock_detect",
-      [25] = "cldemote",
-      [27] = "movdiri",
-      [28] = "movdir64b",
-      [29] = "enqcmd",
-      [30] = "sgx_lc"}},
-    {0x80000007, 0, EBX, {[0] = "overflow_recov", [1] = "succor", [3] = "smca"}},
-    {7,
-     0,
-     EDX,
-     {[2] = "avx512_4vnniw",
-      [3] = "avx512_4fmaps",
-      [4] = "fsrm",
-      [8] = "avx512_vp2intersect",
-      [10] = "md_clear",
-      [14] = "serialize",
-      [16] = "tsxldtrk",
-      [18] = "pconfig",
-      [19] = "arch_lbr",
-      [20] = "ibt",
-      [22] = "amx_bf16",
-      [23] = "avx512_fp16",
-      [24] = "amx_tile",
-      [25] = "amx_int8",
-      [28] = "flush_l1d",
-      [29] = "arch_capabilities"}},
+    {1, 0, EDX,
+     "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush "
+     "- dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+    {0x80000001, 0, EDX,
+     "@11 syscall @19 mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm 3dnowext 3dnow"},
+    {0x80000007, 0, EDX, "@8 constant_tsc"},
+    {0x80000007, 0, EDX, "@8 nonstop_tsc"},
+    {1, 0, ECX,
+     "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr "
+     "pdcm - pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx "
+     "f16c rdrand hypervisor"},
+    {0x80000001, 0, ECX,
+     "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw "
+     "ibs xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb "
+     "- bpext ptsc perfctr_llc mwaitx"},
+    {7, 0, EBX,
+     "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
+     "avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf "
+     "avx512er avx512cd sha_ni avx512bw avx512vl"},
+    {0xd, 1, EAX, "xsaveopt xsavec xgetbv1 xsaves xfd"},
+    {7, 1, EAX, "@4 avx_vnni avx512_bf16 @10 fzrm fsrs fsrc"},
+    {0x80000008, 0, EBX,
+     "clzero irperf xsaveerptr - rdpru @9 wbnoinvd - - amd_ibpb - amd_ibrs amd_stibp @24 "
+     "amd_ssbd virt_ssbd amd_ssb_no"},
+    {6, 0, EAX, "dtherm ida arat - pln - pts hwp"},
+    {7, 0, ECX,
+     "- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni "
+     "avx512_bitalg tme avx512_vpopcntdq - la57 @22 rdpid - bus_lock_detect cldemote - "
+     "movdiri movdir64b enqcmd sgx_lc"},
+    {0x80000007, 0, EBX, "overflow_recov succor - smca"},
+    {7, 0, EDX,
+     "- - avx512_4vnniw avx512_4fmaps fsrm @8 avx512_vp2intersect - md_clear @14 serialize "
+     "- tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 - - "
+     "flush_l1d arch_capabilities"},
 };
 
 static uint32_t highest_leaf(uint32_t base)
@@ -175,17 +104,35 @@ static bool flag_usable(const char *name, uint64_t xcr0)
     return true;
 }
 
+static void show_flag_word(struct text *t, const char *names, uint32_t bits, uint64_t xcr0)
+{
+    uint32_t bit = 0;
+    while (*names) {
+        char name[24];
+        size_t n = 0;
+        for (; *names && *names != ' '; names++)
+            if (n < sizeof(name) - 1)
+                name[n++] = *names;
+        name[n] = 0;
+        names += *names == ' ';
+        if (name[0] == '@') {
+            pseudo_parse_name(name + 1, 31, &bit);
+            continue;
+        }
+        if (name[0] != '-' && (bits >> bit & 1) && flag_usable(name, xcr0))
+            text_printf(t, " %s", name);
+        bit++;
+    }
+}
+
 static void show_flags(struct text *t)
 {
-    uint64_t xcr0 = arch_xstate_mask();
     text_puts(t, "flags\t\t:");
     for (size_t w = 0; w < ARRAY_LEN(flag_words); w++) {
         const struct flag_word *f = &flag_words[w];
         uint32_t r[4];
         cpuid_checked(f->leaf, f->sub, r);
-        for (int bit = 0; bit < 32; bit++)
-            if (f->names[bit] && (r[f->reg] >> bit & 1) && flag_usable(f->names[bit], xcr0))
-                text_printf(t, " %s", f->names[bit]);
+        show_flag_word(t, f->names, r[f->reg], arch_xstate_mask());
     }
     text_putc(t, '\n');
 }
