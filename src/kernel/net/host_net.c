@@ -338,7 +338,7 @@ int host_sock_bind(struct host_sock *hs, struct cella_host_sockaddr *addr, int b
 {
     int64_t r = addr_call(hs, CELLA_HOST_BIND, (uint64_t)(backlog > 0 ? backlog : 0), bind_flags,
                           addr, addr);
-    if (r >= 0 && hs->is_stream)
+    if (r >= 0 && hs->is_stream && backlog > 0)
         hs->listening = true;
     return r < 0 ? (int)r : 0;
 }
