@@ -371,14 +371,6 @@ static int bind_at_host(struct net_sock *sock, const union net_addr *addr, uint6
     return 0;
 }
 
-/* Is it the port that a connection is to come from? */
-static bool is_source(const struct net_sock *sock, const union net_addr *addr, bool backlog)
-{
-    bool is_any = addr->any.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr)
-                                                  : addr->in.sin_addr.s_addr == INADDR_ANY;
-    return sock->is_stream && !backlog && is_any && net_addr_port(addr) >= IPPORT_RESERVED;
-}
-
 static enum served bind_locked(struct server_call *call, struct net *net, struct net_sock *sock)
 {
     union net_addr addr;
@@ -387,9 +379,9 @@ static enum served bind_locked(struct server_call *call, struct net *net, struct
         return SERVED;
     }
     /* Workers alone take ports, and they lead one at a time. */
-    bool backlog = call->req.a[1] != 0;
+    /* Without backlog it is the port that a connection is to come from. */
     struct net_port *port = NULL;
-    if (!sock->is_stream || backlog)
+    if (!sock->is_stream || call->req.a[1])
         port = find_port(net, net_addr_port(&addr), !sock->is_stream);
     /* A program that wants IPv6 alone leaves a port of IPv4 to another one. */
     if (port && port->addr.any.sa_family == AF_INET && sock->family == AF_INET6 &&
@@ -397,8 +389,7 @@ static enum served bind_locked(struct server_call *call, struct net *net, struct
         port = NULL;
     if (port)
         call->result = bind_published(net, sock, port, call->req.a[1]);
-    else if (net->policy->mode == NET_HOST ||
-             (net->policy->mode == NET_OUT && is_source(sock, &addr, backlog)))
+    else if (net->policy->mode == NET_HOST)
         call->result = bind_at_host(sock, &addr, call->req.a[1], call->req.a[2]);
     else
         call->result = -EADDRNOTAVAIL;

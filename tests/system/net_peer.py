@@ -52,21 +52,7 @@ def _name(c):
     c.sendall(str(c.getpeername()[1]).encode())
 
 
-def _urgent(c):
-    c.sendall(b"abc")
-    c.send(b"!", socket.MSG_OOB)
-    time.sleep(0.5)
-
-
-def _hears_urgent(c):
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 0)
-    time.sleep(0.5)
-    urgent = c.recv(1, socket.MSG_OOB)
-    c.sendall(c.recv(100) + b" " + urgent)
-
-
-_COMMANDS = {"echo": _echo, "source": _source, "sink": _sink, "eof": _eof, "reset": _reset, "idle": _idle, "name": _name, "urgent": _urgent,
-             "hears-urgent": _hears_urgent}
+_COMMANDS = {"echo": _echo, "source": _source, "sink": _sink, "eof": _eof, "reset": _reset, "idle": _idle, "name": _name}
 
 
 def _serve(c):

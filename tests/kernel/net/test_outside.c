@@ -28,6 +28,7 @@ extern uint64_t host_net_bad_records;
 
 static uint32_t waits[8], nr_waits, next_handle = 1, nr_binds, nr_closed, last_handle;
 static int64_t credit[HANDLES];
+static bool is_dgram[HANDLES];
 static int32_t bind_result;
 
 static struct cella_host_window *window(void)
@@ -52,6 +53,7 @@ static int serves(uint32_t slot)
     case CELLA_HOST_SOCKET:
         last_handle = next_handle++;
         credit[last_handle % HANDLES] = 0;
+        is_dgram[last_handle % HANDLES] = q.a[1] == CELLA_HOST_DGRAM;
         rep.result = last_handle;
         break;
     case CELLA_HOST_BIND:
@@ -59,7 +61,7 @@ static int serves(uint32_t slot)
         rep.result = bind_result;
         rep.data_len = sizeof(struct cella_host_sockaddr);
         break;
-    case CELLA_HOST_CONNECT: rep.data_len = k_min(q.data_len, 24u); break;
+    case CELLA_HOST_CONNECT: rep.data_len = is_dgram[q.a[0] % HANDLES] ? 24 : 0; break;
     case CELLA_HOST_SEND:
         rep.result = q.data_len - (q.a[1] & 1 ? sizeof(struct cella_host_sockaddr) : 0);
         break;
@@ -153,8 +155,10 @@ static int listener(uint16_t port, bool shared)
     int fd = (int)sys_socket(AF_INET_K, SOCK_STREAM_K | NONBLOCK, 0);
     if (shared)
         sys_setsockopt(fd, 1, 15 /* SO_REUSEPORT */, ktest_bytes(&on, sizeof(on)), sizeof(on));
-    if (sys_bind(fd, addr4(0, 0, 0, 0, port), 16) || sys_listen(fd, 4))
+    if (sys_bind(fd, addr4(0, 0, 0, 0, port), 16) || sys_listen(fd, 4)) {
+        sys_close(fd);
         return -1;
+    }
     return fd;
 }
 
