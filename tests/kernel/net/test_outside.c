@@ -30,6 +30,7 @@ static uint32_t waits[8], nr_waits, next_handle = 1, nr_binds, nr_closed, last_h
 static int64_t credit[HANDLES];
 static bool is_dgram[HANDLES];
 static int32_t bind_result;
+static bool takes_nothing;
 
 static struct cella_host_window *window(void)
 {
@@ -64,6 +65,8 @@ static int serves(uint32_t slot)
     case CELLA_HOST_CONNECT: rep.data_len = is_dgram[q.a[0] % HANDLES] ? 24 : 0; break;
     case CELLA_HOST_SEND:
         rep.result = q.data_len - (q.a[1] & 1 ? sizeof(struct cella_host_sockaddr) : 0);
+        if (takes_nothing)
+            rep.result = -EAGAIN;
         break;
     case CELLA_HOST_RECV: credit[q.a[0] % HANDLES] += (int64_t)q.a[1]; break;
     case CELLA_HOST_CLOSE: nr_closed++; break;
@@ -146,6 +149,7 @@ static void attach(void)
     mock_host = serves;
     boot.h.flags |= CELLA_BOOT_NET;
     bind_result = 0;
+    takes_nothing = false;
     nr_binds = nr_closed = 0;
 }
 
@@ -364,6 +368,23 @@ KTEST(outside_connection_that_fails)
         all += n;
     KCHECK(all && all < 800000);
     sys_close(fd);
+}
+
+KTEST(outside_closed_connection_whose_peer_only_sends)
+{
+    uint32_t h;
+    attach();
+    int fd = connects(&h);
+    tells(h, CELLA_HOST_NET_CONNECTED, 0, 0);
+    takes_nothing = true;
+    KCHECK_EQ(put(fd, "never taken", 11), 11);
+    polls();
+    sys_close(fd);
+    polls();
+    KCHECK_EQ(nr_closed, 0); /* the peer may still take them */
+    tells(h, CELLA_HOST_NET_DATA, 0, 5);
+    polls();
+    KCHECK_EQ(nr_closed, 1);
 }
 
 /* ---- datagrams ---- */
