@@ -382,7 +382,14 @@ static enum served bind_locked(struct server_call *call, struct net *net, struct
         return SERVED;
     }
     /* Workers alone take ports, and they lead one at a time. */
-    struct net_port *port = find_port(net, net_addr_port(&addr), !sock->is_stream);
+    /* Without backlog it is the port that a connection is to come from. */
+    struct net_port *port = NULL;
+    if (!sock->is_stream || call->req.a[1])
+        port = find_port(net, net_addr_port(&addr), !sock->is_stream);
+    /* A program that wants IPv6 alone leaves a port of IPv4 to another one. */
+    if (port && port->addr.any.sa_family == AF_INET && sock->family == AF_INET6 &&
+        (call->req.a[2] & CELLA_HOST_BIND_V6ONLY))
+        port = NULL;
     if (port)
         call->result = bind_published(net, sock, port, call->req.a[1]);
     else if (net->policy->mode == NET_HOST)

@@ -210,6 +210,34 @@ static void spoil_names(struct liar *liar, struct answer *a)
     set_length(a, len);
 }
 
+/* One of the records that tell what arrived. */
+static void spoil_records(struct liar *liar, struct answer *a)
+{
+    struct cella_host_net_record r;
+    uint32_t at = 0, skip = liar_choose(liar, 4);
+    for (;;) {
+        if (a->room < sizeof(r) || at > a->room - sizeof(r))
+            return;
+        copy(&r, a->data + at, sizeof(r));
+        if (!skip-- || r.rec_len < sizeof(r) || r.rec_len > a->room - at ||
+            at + r.rec_len >= a->rep->data_len)
+            break;
+        at += r.rec_len;
+    }
+    uint64_t v = liar_odd_number(liar);
+    switch (liar_choose(liar, 8)) {
+    case 0: r.handle = (uint32_t)v; break;
+    case 1: r.handle ^= 1u << liar_choose(liar, 3); break; /* another one that may be open */
+    case 2: r.kind = liar_choose(liar, 9); break;
+    case 3: r.len = (uint32_t)v; break;
+    case 4: r.value = liar_choose(liar, 2) ? r.handle : v; break;
+    case 5: r.rec_len = (uint32_t)v; break;
+    case 6: copy((uint8_t *)&r.addr + liar_choose(liar, 3) * 8, &v, sizeof(v)); break;
+    default: set_length(a, at + (uint32_t)sizeof(r)); /* the rest is not there */
+    }
+    copy(a->data + at, &r, sizeof(r));
+}
+
 /* Answers whose form is known here. Others are only changed blindly. */
 static const struct {
     uint32_t op;
@@ -218,7 +246,7 @@ static const struct {
     {CELLA_HOST_LOOKUP, spoil_stat},        {CELLA_HOST_STAT, spoil_stat},
     {CELLA_HOST_CREATE, spoil_stat},        {CELLA_HOST_READDIR, spoil_listing},
     {CELLA_HOST_READLINK, spoil_link},      {CELLA_HOST_GETXATTR, spoil_names},
-    {CELLA_HOST_STATFS, spoil_words},       {CELLA_HOST_NET_WAIT, spoil_words},
+    {CELLA_HOST_STATFS, spoil_words},       {CELLA_HOST_NET_WAIT, spoil_records},
     {CELLA_HOST_SESSION_WAIT, spoil_words},
 };
 

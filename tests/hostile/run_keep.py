@@ -9,15 +9,20 @@ when it is told to), and what the host contradicts itself in is an error and not
 failure names its seed; the same seed tells the same lies as far as timing lets it."""
 
 import argparse
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+import net_peer  # noqa: E402
 RESULT, LENGTH, DATA, FILE_BYTES, COMPLETION, CLOCK, WINDOW, SIGNALS, MEMORY, RACE = (1 << i for i in range(10))
 BAD = re.compile(r"kernel panic|signal \d+ in the kernel|does not answer|broke the rules|ended unexpectedly|assertion|stack smash|Sanitizer", re.I)
 # Boot information that is not well formed may end the keep, by its own kernel.
@@ -39,15 +44,21 @@ KINDS = [RESULT, LENGTH, DATA, COMPLETION, RACE | DATA, CLOCK | WINDOW, RESULT |
          RESULT | LENGTH | DATA | FILE_BYTES | COMPLETION | CLOCK | WINDOW, (1 << 10) - 1]
 
 
+# With the network: a client of net_peer.py, and a server that it cannot be a client of.
+CLIENT = ["/usr/bin/python3", os.path.join(ROOT, "tests", "system", "src", "net_client.py"), "10.0.2.2"]
+SERVER = ["/usr/bin/python3", "-c", "import socket\ns = socket.create_server(('0.0.0.0', 7)); s.settimeout(5)\nc = s.accept()[0]; c.settimeout(5); "
+          "d = c.recv(100); c.sendall(d); c.close()"]
+
+
 class Keeps:
     def __init__(self, build, volume):
         self.command = os.path.join(build, "hostile-cella")
         self.volume = volume
 
-    def run(self, argv, seed, every, kinds, boot=False, limit=LIMIT_S):
+    def run(self, argv, seed, every, kinds, boot=False, limit=LIMIT_S, net=()):
         """(exit code, output, messages, complaint or None)"""
         env = dict(os.environ, CELLA_LIAR=f"{seed},{every},{kinds}" + (",boot" if boot else ""))
-        p = subprocess.Popen([self.command, "run", "--tee", "process", "--memory", "512M", "--root", "/", "-v", f"{self.volume}:/vol:rw", "--"] + argv,
+        p = subprocess.Popen([self.command, "run", "--tee", "process", "--memory", "512M", "--root", "/", "-v", f"{self.volume}:/vol:rw", *net, "--"] + argv,
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
         complaint = None
         try:
@@ -100,6 +111,41 @@ def lies(keeps, report, first_seed, seconds):
     print(f"# {runs} runs, {told} lies, seeds {first_seed} to {seed - 1}")
 
 
+def visit(port):
+    """A client that comes again and again, for as long as this program runs."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as s:
+            s.sendall(b"hello")
+            s.recv(10)
+        time.sleep(0.05)
+
+
+def network(keeps, report, first_seed, seconds):
+    """A client and a server of the outside. What they see may be wrong: the network is the host's."""
+    until = time.monotonic() + seconds
+    told = runs = 0
+    seed = first_seed
+    with net_peer.peer() as ports, socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        published = s.getsockname()[1]
+        s.close()
+        threading.Thread(target=visit, args=(published,), daemon=True).start()
+        tcp, closed, udp = map(str, ports)
+        grants = [w for p in (tcp, closed, closed + "/udp", udp + "/udp") for w in ("--allow-host", p)]
+        while time.monotonic() < until or runs < 4:
+            case = ("half_close", "udp", "names", "errors")[seed % 4]
+            argv, net = ([*CLIENT, tcp, closed, udp, case], ["--net", "out", *grants]) if seed % 5 else (SERVER, ["-p", f"{published}:7"])
+            kinds = (DATA, RESULT | LENGTH, COMPLETION, RACE | DATA, (1 << 10) - 1)[seed // 4 % 5]
+            _, _, err, complaint = keeps.run(argv, seed, 6, kinds, net=net, limit=15)
+            runs += 1
+            m = re.search(r"liar: (\d+) lies", err)
+            told += int(m.group(1)) if m else 0
+            if complaint:
+                report.say(False, f"network_of_a_lying_host_seed_{seed}", f"{complaint}, CELLA_LIAR={seed},6,{kinds} {argv[-1][:20]}\n{err[-1500:]}")
+            seed += 1
+    report.say(told > runs, "networks_of_a_lying_host_neither_crash_nor_hang", f"{told} lies in {runs} runs")
+
+
 def boot_lies(keeps, report, first_seed, count):
     for seed in range(first_seed, first_seed + count):
         _, _, err, complaint = keeps.run(["/bin/echo", "ok"], seed, 0, 0, boot=True, limit=20)
@@ -146,7 +192,8 @@ def main():
         report.say(code == 0 and len(out) == 320000 and not complaint, "keep_of_the_double_without_lies", err[-1000:])
         known_data(keeps, report, args.seed, 8 if args.seconds < 60 else 60)
         boot_lies(keeps, report, args.seed, 15 if args.seconds < 60 else 300)
-        lies(keeps, report, args.seed, args.seconds)
+        lies(keeps, report, args.seed, args.seconds * 0.7)
+        network(keeps, report, args.seed, args.seconds * 0.3)
     return 1 if report.failed else 0
 
 

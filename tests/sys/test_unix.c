@@ -745,6 +745,28 @@ TEST(connect, success, "what is sent before accept arrives; a listener that clos
     want_str(c, "goes on", 0);
 }
 
+TEST(accept, success, "a client that connects and leaves is an end, before accept and after")
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+    for (int i = 0; i < 4; i++) {
+        const char *path = i & 1 ? "left1" : "left0";
+        char c;
+        unlink(path);
+        int l = listening(types[i / 2], path, 5), client = connected(types[i / 2], path), fd = -1;
+        if (i & 1)
+            CHECK((fd = accept(l, NULL, NULL)) >= 0);
+        CHECK_OK(close(client));
+        if (fd < 0)
+            CHECK((fd = accept(l, NULL, NULL)) >= 0);
+        CHECK_EQ(recv(fd, &c, 1, 0), 0);
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        CHECK_EQ(poll(&p, 1, 0), 1);
+        CHECK_EQ(p.revents, POLLIN | POLLHUP);
+        close(fd);
+        close(l);
+    }
+}
+
 TEST(accept, interruption, "a signal ends it, and SO_RCVTIMEO")
 {
     cella_scratch();

@@ -5,14 +5,18 @@ import contextlib
 import hashlib
 import http.server
 import os
+import random
 import re
+import resource
 import signal
 import socket
 import subprocess
 import threading
 import time
 
-from common import CELLA, ENVIRONMENT, QUICK, QUIET, cella, command, expect, expect_error, keep, main, need, scratch, test, wait_until
+from common import (CELLA, ENVIRONMENT, QUICK, QUIET, SOURCES, Skip, add, cella, command, compare, equal, expect, expect_error, keep, main, native, need, scratch, test,
+                    wait_until)
+from net_peer import peer
 
 PYTHON = "/usr/bin/python3"
 
@@ -272,6 +276,285 @@ def none():
     for args in ([], ["-p", "0:99"]):
         r = keep([PYTHON, "-c", program], args=args)
         expect(r.code == 0 and r.out.split() == [b"ENETUNREACH"] * 4, f"{args}: {r}")
+
+
+# ---- both ----
+
+
+@test("nginx with reuseport: all workers serve the published port, and go on without one of them")
+def nginx_reuseport():
+    need("nginx")
+    d = scratch()
+    with open(os.path.join(d, "conf"), "w") as f:
+        f.write("daemon off; worker_processes 3; user root; pid /tmp/nginx.pid; error_log stderr;\nevents {}\n"
+                "http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;\n"
+                "uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; server { listen 80 reuseport; return 200 $pid; } }\n")
+    with served(["/usr/sbin/nginx", "-c", f"{d}/conf"], "0:80", args=["-v", f"{d}:{d}", "--user", "0"]) as (ports, _, _):
+        def ask():
+            with socket.create_connection(("127.0.0.1", ports[0]), timeout=10) as s:
+                s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return s.makefile("rb").read().rpartition(b"\r\n\r\n")[2]
+        pids = {ask() for _ in range(150)}
+        expect(len(pids) == 3 and all(p.isdigit() for p in pids), f"answers came from {pids}")
+
+
+REUSEPORT_ECHO = """
+import os, signal, socket, sys
+parent = os.getpid()
+for i in range(3):
+    if os.fork() == 0:
+        s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind(('0.0.0.0', 7)); s.listen(100)
+        print('ready', i, flush=True)
+        while True:
+            c, _ = s.accept()
+            what = c.recv(10)
+            c.sendall(b'%d' % os.getpid())
+            c.close()
+            if what == b'quit': os._exit(0)
+while True: os.wait()
+"""
+
+
+@test("processes that share a published port by SO_REUSEPORT may come and go")
+def reuseport():
+    with served([PYTHON, "-c", REUSEPORT_ECHO], "0:7", ready="ready 2") as (ports, _, text):
+        wait_until(lambda: text().count("ready") == 3, 10, "not all listen")
+        def ask(what=b"who"):
+            with socket.create_connection(("127.0.0.1", ports[0]), timeout=10) as s:
+                s.sendall(what)
+                return s.recv(100)
+        expect(len({ask() for _ in range(100)}) == 3, "not all serve")
+        # The first of them has bound the port at the host, whichever it is: two go.
+        for left in (2, 1):
+            ask(b"quit")
+            time.sleep(0.2)
+            expect(len({ask() for _ in range(100)}) == left, f"not {left} serve")
+
+
+@test("an address of IPv6 in brackets is published")
+def ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        raise Skip("this machine has no IPv6") from None
+    program = THREADS_ECHO.replace("create_server(('0.0.0.0', 7)", "create_server(('::', 7), family=socket.AF_INET6, dualstack_ipv6=True")
+    for text in (program, THREADS_ECHO):
+        with echo_server("[::1]:0:7", program=text) as (ports, _, _), socket.create_connection(("::1", ports[0]), timeout=10) as s:
+            s.sendall(b"six")
+            expect(s.recv(10) == b"six", "no echo")
+
+
+SENDS_MUCH = """
+import socket
+s = socket.create_server(('0.0.0.0', 7)); print('ready', flush=True)
+block = bytes(range(256)) * 4096
+while True:
+    c, _ = s.accept()
+    try:
+        for _ in range(100): c.sendall(block)
+    except OSError: pass
+    c.close()
+"""
+
+
+@test("a slow reader holds up the sender of 100 MB, which costs no memory, and gets all")
+def slow_reader():
+    with served([PYTHON, "-c", SENDS_MUCH], "0:7", ready="ready", args=["--memory", "128M"]) as (ports, p, _):
+        with socket.create_connection(("127.0.0.1", ports[0]), timeout=30) as s:
+            digest, got = hashlib.sha256(), 0
+            time.sleep(1)
+            while got < 20 << 20:
+                piece = s.recv(1 << 18)
+                digest.update(piece)
+                got += len(piece)
+                time.sleep(0.01)
+            def rss(pid):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii") as f:
+                    return int((re.search(r"RssAnon:\s+(\d+)", f.read()) or [0, 0])[1])
+                return 0
+            expect(rss(p.pid) < 40 << 10, f"the launcher holds {rss(p.pid)} KiB")
+            while piece := s.recv(1 << 18):
+                digest.update(piece)
+                got += len(piece)
+            want = hashlib.sha256(bytes(range(256)) * 4096 * 100).digest()
+            expect(got == 100 << 20 and digest.digest() == want, f"{got} bytes")
+
+
+def sockets_of(pid):
+    """How many sockets a process of the host has open."""
+    count = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            count += os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+    return count
+
+
+EPOLL_ECHO = """
+import selectors, socket, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+s = socket.create_server(('0.0.0.0', 7), backlog=1000); s.setblocking(False)
+sel = selectors.DefaultSelector(); sel.register(s, selectors.EVENT_READ)
+print('ready', flush=True)
+while True:
+    for key, _ in sel.select():
+        if key.fileobj is s:
+            c, _ = s.accept(); c.setblocking(False); sel.register(c, selectors.EVENT_READ)
+        else:
+            data = key.fileobj.recv(1000)
+            if data: key.fileobj.send(data)
+            else: sel.unregister(key.fileobj); key.fileobj.close()
+"""
+
+
+@test("idle connections by the thousand, and each is alive")
+def idle():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 3000:
+        raise Skip(f"no more than {hard} descriptors on this machine")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
+    count = 300 if QUICK else 2000
+    with served([PYTHON, "-c", EPOLL_ECHO], "0:7", ready="ready") as (ports, p, _):
+        before = sockets_of(p.pid)
+        conns = [socket.create_connection(("127.0.0.1", ports[0]), timeout=30) for _ in range(count)]
+        for i, c in enumerate(conns):
+            c.sendall(b"%d" % i)
+        for i, c in enumerate(conns):
+            expect(c.recv(10) == b"%d" % i, f"connection {i}")
+        expect(sockets_of(p.pid) >= before + count, f"the launcher has only {sockets_of(p.pid)} sockets")
+        for c in conns:
+            c.close()
+        wait_until(lambda: sockets_of(p.pid) <= before, 20, "sockets of closed connections stay")
+
+
+@test("servers and clients inside one keep, which the host cannot see")
+def inside():
+    need("redis-server")
+    script = ("redis-server --port 6399 --bind 127.0.0.1 --save '' >/dev/null & r=$!; for i in $(seq 100); do redis-cli -p 6399 ping 2>/dev/null | grep -q PONG && break; "
+              "sleep 0.1; done; redis-cli -p 6399 set k v; redis-cli -p 6399 get k; python3 -m http.server -d /etc 6398 --bind 127.0.0.1 >/dev/null 2>&1 & "
+              "for i in $(seq 100); do curl -s -o /dev/null http://localhost:6398/ && break; sleep 0.1; done; curl -sS http://localhost:6398/hostname | wc -c; "
+              "echo up; read line; kill $r")
+    with subprocess.Popen([CELLA, "run", *QUIET, "--", "/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=ENVIRONMENT) as p:
+        lines = [p.stdout.readline().strip() for _ in range(4)]
+        seen = "".join(open(f"/proc/net/{f}", encoding="ascii").read() for f in ("tcp", "tcp6") if os.path.exists(f"/proc/net/{f}"))
+        refused = not accepts(6399) and not accepts(6398)
+        p.communicate(b"\n", timeout=20)
+    expect(lines[:2] == [b"OK", b"v"] and int(lines[2]) > 0 and lines[3] == b"up", f"{lines}")
+    expect(refused and f":{6399:04X} " not in seen and f":{6398:04X} " not in seen, "the host sees the keep's ports")
+
+
+@test("getaddrinfo asks the servers of the keep's resolv.conf")
+def resolver():
+    program = ("import socket\n"
+               "def t(*a, **k):\n"
+               " try: return sorted({x[4][0] for x in socket.getaddrinfo(*a, **k)})\n"
+               " except OSError as e: return e.args[0]\n"
+               "print(t('localhost', 80), t('10.1.2.3', 80, flags=socket.AI_ADDRCONFIG), t('localhost', 80, flags=socket.AI_ADDRCONFIG))")
+    compare([PYTHON, "-c", program], args=["--net", "out"])
+    # An answer comes from the only server that resolv.conf names, at the host's port 53: nobody, or somebody.
+    d = scratch()
+    with open(os.path.join(d, "resolv.conf"), "w") as f:
+        f.write("nameserver 10.0.2.2\noptions timeout:1 attempts:1\n")
+    r = keep([PYTHON, "-c", "import socket\ntry: socket.getaddrinfo('example.invalid', 80)\nexcept socket.gaierror as e: print('gaierror')"],
+             args=["--net", "out", "-v", f"{d}/resolv.conf:/etc/resolv.conf"], timeout=30)
+    expect(r.code == 0 and r.out == b"gaierror\n", f"{r}")
+
+
+def client(case, mode="out"):
+    program = os.path.join(SOURCES, "net_client.py")
+    env = ["SIZE_MB=4"] if QUICK else []
+    with peer() as (tcp, closed, udp):
+        ports = [str(n) for n in (tcp, closed, udp)]
+        theirs = native([PYTHON, program, "127.0.0.1", *ports, case], env=env, timeout=120)
+        grants = [word for p in (tcp, closed, f"{closed}/udp", f"{udp}/udp") for word in ("--allow-host", str(p))]
+        mine = keep([PYTHON, program, "10.0.2.2", *ports, case], args=["--net", mode, *(grants if mode == "out" else [])], env=env, timeout=120)
+        expect(theirs.code == 0, f"natively: {theirs}")
+        equal(mine, theirs)
+
+
+for case, title in (("large", "large transfers"), ("half_close", "ends of streams"), ("errors", "refusals, resets and timeouts"), ("many", "200 connections at once"),
+                    ("names", "own and other addresses"), ("udp", "datagrams")):
+    add(f"a client in a keep sees of a server at the host what a native one sees: {title}", client, case)
+add("a client in a keep with --net host may choose the port that it comes from", client, "bound", "host")
+
+
+# What storms leave behind: nothing.
+STORM = """
+import os, random, socket, struct, sys, threading, time
+seconds, host, port = float(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+end = time.monotonic() + seconds
+inner = socket.create_server(('127.0.0.1', 0), backlog=50)
+def serve(l):
+    while True:
+        try: c, _ = l.accept()
+        except OSError: return
+        try:
+            c.settimeout(2)
+            for _ in range(random.randrange(4)): c.sendall(c.recv(random.randrange(1, 30000)))
+            if random.random() < .3: c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            if random.random() < .3: c.shutdown(random.randrange(3))
+        except OSError: pass
+        c.close()
+def connect(seed):
+    random.seed(seed)
+    while time.monotonic() < end:
+        s = socket.socket(); s.settimeout(2)
+        try:
+            if random.random() < .1: s.setblocking(False)
+            s.connect((host, port) if random.random() < .5 and port else inner.getsockname())
+            if random.random() < .5: s.sendall(random.choice((b'echo\\n', b'reset\\n', b'eof\\n', b'sink\\n')) + b'x' * random.randrange(60000))
+            if random.random() < .5: s.recv(random.randrange(1, 50000))
+            if random.random() < .3: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            if random.random() < .3: s.shutdown(random.randrange(3))
+        except OSError: pass
+        s.close()
+outer = socket.create_server(('0.0.0.0', 7), backlog=50)
+for l in (inner, outer): threading.Thread(target=serve, args=(l,), daemon=True).start()
+print('ready', flush=True)
+pids = []
+for i in range(4):
+    pid = os.fork()
+    if not pid:
+        try: connect(i)
+        finally: os._exit(0)
+    pids.append(pid)
+for pid in pids: os.waitpid(pid, 0)
+for l in (inner, outer):
+    l.shutdown(socket.SHUT_RDWR); l.close()
+def left():
+    return [l.split()[3] for f in ('tcp', 'tcp6') for l in open('/proc/net/' + f).readlines()[1:] if l.split()[3] != '0A']
+t = time.monotonic() + 10
+while left() and time.monotonic() < t: time.sleep(.1)
+print('left', len(left()), flush=True)
+time.sleep(60)
+"""
+
+
+@test("storms of connections from all sides leave no socket behind, inside or at the host")
+def storm():
+    seconds = 3 if QUICK else 20
+    with peer() as (tcp, _, _):
+        args = ["--cpus", "2", "--net", "out", "--allow-host", str(tcp)]
+        with served([PYTHON, "-c", STORM, str(seconds), "10.0.2.2", str(tcp)], "0:7", args=args, ready="ready") as (ports, p, text):
+            before = sockets_of(p.pid)
+            def attack(seed):
+                rnd = random.Random(seed)
+                while "left" not in text() and p.poll() is None:
+                    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports[0]), timeout=2) as s:
+                        s.sendall(b"x" * rnd.randrange(1, 60000))
+                        if rnd.random() < .5:
+                            s.recv(rnd.randrange(1, 50000))
+                        if rnd.random() < .3:
+                            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            threads = [threading.Thread(target=attack, args=(i,)) for i in range(3)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join(seconds + 60)
+            wait_until(lambda: "left" in text(), 60, f"no end: {text()}")
+            expect("left 0" in text(), f"sockets stay in the keep: {text()[-200:]}")
+            wait_until(lambda: sockets_of(p.pid) <= before, 20, f"the launcher has more than {before} sockets")
 
 
 # ---- the launcher's part ----

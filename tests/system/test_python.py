@@ -9,8 +9,10 @@ import threading
 from common import CELLA, ENVIRONMENT, QUICK, QUIET, REPORTED, SOURCES, Failure, Skip, add, command, compare, main, report, scratch
 
 PYTHON = "/usr/bin/python3"
-MODULES = ("test_mmap", "test_os") if QUICK else ("test_subprocess", "test_threading", "test_signal", "test_mmap", "test_os", "test_pty", "test_socket", "test_asyncio",
-                                                  "test_select")
+# Of asyncio the modules that work with sockets and processes: the others run in memory alone, for minutes.
+MODULES = ("test_mmap", "test_os") if QUICK else (
+    "test_subprocess", "test_threading", "test_signal", "test_mmap", "test_os", "test_pty", "test_socket", "test_select",
+    *(f"test_asyncio.test_{name}" for name in ("sock_lowlevel", "streams", "server", "unix_events", "subprocess", "sendfile")))
 # A test that hangs costs this many seconds without any verdict; the rest of its module is then run without it.
 SILENCE_S = 90
 MAX_RESTARTS = 8

@@ -173,8 +173,11 @@ static bool take_record(struct host_sock *hs, const struct cella_host_net_record
         host_sock_pump(hs);
         return true;
     }
-    if (!ops)
+    if (!ops) {
+        if (READ_ONCE(hs->released) && r->kind == CELLA_HOST_NET_DATA)
+            host_sock_discard(hs);
         return READ_ONCE(hs->released); /* came too late, or before anybody gave credit */
+    }
     if (READ_ONCE(hs->send_error))
         return true; /* it has ended; the host may not know yet */
     switch (r->kind) {
@@ -339,7 +342,7 @@ int host_sock_bind(struct host_sock *hs, struct cella_host_sockaddr *addr, int b
 {
     int64_t r = addr_call(hs, CELLA_HOST_BIND, (uint64_t)(backlog > 0 ? backlog : 0), bind_flags,
                           addr, addr);
-    if (r >= 0 && hs->is_stream)
+    if (r >= 0 && hs->is_stream && backlog > 0)
         hs->listening = true;
     return r < 0 ? (int)r : 0;
 }

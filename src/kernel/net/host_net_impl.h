@@ -61,6 +61,9 @@ void host_sock_set_requests(struct host_sock *hs);
 void host_sock_pump(struct host_sock *hs);
 /* host_sock_release is through with it. */
 void host_sock_released(struct host_sock *hs);
+/* Bytes came for an endpoint that was released: what is still to be sent is given up, for a peer
+ * that waits for its own bytes to be read may never take it. */
+void host_sock_discard(struct host_sock *hs);
 /* Throws away what is queued; lock held. */
 void host_sock_drop_queue(struct host_sock *hs);
 /* Takes `amount` off the host's credit. A datagram is delivered whole on any credit left. */

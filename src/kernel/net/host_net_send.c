@@ -161,6 +161,14 @@ void host_sock_pump(struct host_sock *hs)
         out_submit(&hs->out);
 }
 
+void host_sock_discard(struct host_sock *hs)
+{
+    spin_lock(&hs->lock);
+    hs->discard = true;
+    spin_unlock(&hs->lock);
+    host_sock_pump(hs);
+}
+
 /* What the host did not take goes back to the head of the queue. False: no memory. */
 static bool take_back(struct host_sock *hs, const struct host_call *call, uint32_t taken)
 {

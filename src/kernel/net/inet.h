@@ -170,6 +170,8 @@ void inet_port_join(struct inet_table *t, struct inet_sock *is);
 /* Makes a bound socket a receiver or takes that back. 0, -EADDRINUSE. */
 int inet_port_receive(struct inet_table *t, struct inet_sock *is, bool on);
 void inet_port_release(struct inet_table *t, struct inet_sock *is);
+/* Which of n receivers that share a port (n > 0) gets what comes from there. */
+uint32_t inet_spread(const struct inet_addr *from, uint32_t n);
 /* Whose is what comes from `from` for `to`? The socket, with socket_get; NULL: nobody's. */
 struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
                               const struct inet_addr *from);

@@ -182,6 +182,11 @@ static int score(const struct inet_sock *is, const struct inet_addr *to,
     return points + (v4 && is->s->family == AF_INET_K ? 2 : 0);
 }
 
+uint32_t inet_spread(const struct inet_addr *from, uint32_t n)
+{
+    return ((from->port * 0x9e3779b1u + from->ip[15]) >> 8) % n;
+}
+
 struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
                               const struct inet_addr *from)
 {
@@ -191,7 +196,6 @@ struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
     uint32_t nr_equal = 0;
     /* Sockets that share by SO_REUSEPORT take turns by the sender's port, so that what comes from
      * one place always goes to the same of them. */
-    uint32_t spread = (from->port * 0x9e3779b1u + from->ip[15]) >> 8;
     list_for_each (is, &b->receivers, port_link) {
         int n = score(is, to, from);
         if (n > best_score) {
@@ -203,7 +207,7 @@ struct socket *inet_port_find(struct inet_table *t, const struct inet_addr *to,
         }
     }
     if (best && nr_equal > 1 && (READ_ONCE(best->s->flags) & SOCKF_REUSEPORT)) {
-        uint32_t pick = spread % nr_equal;
+        uint32_t pick = inet_spread(from, nr_equal);
         list_for_each (is, &b->receivers, port_link)
             if (score(is, to, from) == best_score && (READ_ONCE(is->s->flags) & SOCKF_REUSEPORT) &&
                 pick-- == 0) {

@@ -243,8 +243,11 @@ static int outcome(struct tcp_sock *ts)
         return -EINPROGRESS;
     struct tcp_conn *c = ts->conn;
     if (c && !(half_flags(&c->half[ts->side]) & HALF_RESET)) {
-        if (c->host)
+        if (c->host && !ts->inet.bound) {
             ts->inet.local = c->host_own;
+            ts->inet.autobound = true;
+            inet_port_join(&tcp_table, &ts->inet);
+        }
         ts->connecting = false;
         return 0;
     }

@@ -64,6 +64,8 @@ struct tcp_conn {
     struct inet_addr host_own;    /* own address at the host, valid once half 0 is open */
 };
 
+struct tcp_published; /* net/tcp_host.c */
+
 struct tcp_listener {
     struct socket *s;
     spinlock_t lock;
@@ -71,11 +73,12 @@ struct tcp_listener {
     uint32_t backlog;
     uint32_t nr_ready;
     struct list ready, pending; /* tcp_sock.queue_link: to be accepted; still waiting for a place */
-    struct host_sock *host;     /* NULL: not published */
+    struct tcp_published *pub;  /* NULL: nobody comes from outside; set under socket.lock */
+    struct list pub_link;
     struct host_conn {
         struct host_sock *hs;
         struct inet_addr peer, own;
-    } * ring; /* connections from outside, ring_size of them at most: the credit given */
+    } * ring; /* connections from outside, ring_size of them at most */
     uint32_t ring_size, ring_head, ring_tail;
     bool host_turn; /* the next one is taken from the ring, when there is one */
 };
@@ -150,6 +153,8 @@ int tcp_listen(struct socket *s, int backlog);
 int tcp_accept(struct socket *s, struct socket **out, struct sock_addr *peer, bool nonblock);
 /* Begins a connection of ts to the listening socket l at `to`. 0, -ECONNREFUSED, -ENOMEM. */
 int tcp_listener_connect(struct socket *l, struct tcp_sock *ts, const struct inet_addr *to);
+/* A connection from outside for the listener's ring, from an upcall. False: no room. */
+bool tcp_listener_offer(struct tcp_listener *l, const struct host_conn *hc);
 /* A socket for a connection that came to the listener; NULL: no memory. */
 struct socket *tcp_child_new(struct socket *listener, const struct inet_addr *own,
                              const struct inet_addr *peer);
@@ -157,10 +162,6 @@ bool tcp_listener_ready(struct tcp_listener *l);
 /* No more is accepted; what waits is cut off. */
 void tcp_listener_close(struct tcp_sock *ts);
 void tcp_listener_free(struct tcp_listener *l);
-/* Upcall of the host: a connection from outside, for the listener's ring. */
-void tcp_listener_accepted(void *owner, struct host_sock *conn,
-                           const struct cella_host_sockaddr *peer,
-                           const struct cella_host_sockaddr *own);
 
 /* ---- net/tcp_host.c ---- */
 
@@ -168,6 +169,8 @@ void tcp_listener_accepted(void *owner, struct host_sock *conn,
 int tcp_host_connect(struct tcp_sock *ts, const struct inet_addr *to);
 /* Publishes a listener, where the host does so. 0, or the error for the program. */
 int tcp_host_listen(struct tcp_listener *l);
+/* Nobody comes from outside any more. socket.lock is held, or nobody else has the socket. */
+void tcp_host_unlisten(struct tcp_listener *l);
 /* Takes over what the host accepted: a socket, or NULL without memory (the connection is closed).
  */
 struct socket *tcp_host_accept(struct socket *listener, const struct host_conn *hc);

@@ -22,6 +22,7 @@ static struct tcp_listener *listener_new(struct socket *s)
     spin_init(&l->lock);
     list_init(&l->ready);
     list_init(&l->pending);
+    list_init(&l->pub_link);
     return l;
 }
 
@@ -186,20 +187,18 @@ int tcp_listener_connect(struct socket *ls, struct tcp_sock *ts, const struct in
 
 /* ---- a connection from outside ---- */
 
-void tcp_listener_accepted(void *owner, struct host_sock *conn,
-                           const struct cella_host_sockaddr *peer,
-                           const struct cella_host_sockaddr *own)
+bool tcp_listener_offer(struct tcp_listener *l, const struct host_conn *hc)
 {
-    struct tcp_listener *l = owner;
     spin_lock(&l->lock);
-    /* net/host_net.c lets no more come than the credit says, which is the ring's size. */
-    struct host_conn *hc = &l->ring[l->ring_head % l->ring_size];
-    hc->hs = conn;
-    inet_from_host(peer, &hc->peer);
-    inet_from_host(own, &hc->own);
-    __atomic_store_n(&l->ring_head, l->ring_head + 1, __ATOMIC_RELEASE);
+    bool room = l->ring_head - l->ring_tail < l->ring_size;
+    if (room) {
+        l->ring[l->ring_head % l->ring_size] = *hc;
+        __atomic_store_n(&l->ring_head, l->ring_head + 1, __ATOMIC_RELEASE);
+    }
     spin_unlock(&l->lock);
-    wake_one(&l->s->wait, KEY_IN);
+    if (room)
+        wake_one(&l->s->wait, KEY_IN);
+    return room;
 }
 
 /* ---- accept ---- */
@@ -287,14 +286,9 @@ void tcp_listener_close(struct tcp_sock *ts)
     struct socket *s = ts->inet.s;
     struct tcp_listener *l = ts->listener;
     struct list dead;
-    struct tcp_sock *next;
-    struct host_conn hc;
     __atomic_fetch_and(&s->flags, ~(uint32_t)SOCKF_LISTENING, __ATOMIC_SEQ_CST);
     (void)inet_port_receive(&tcp_table, &ts->inet, false);
-    if (l->host) {
-        host_sock_release(l->host);
-        l->host = NULL;
-    }
+    tcp_host_unlisten(l);
     list_init(&dead);
     spin_lock(&l->lock);
     l->closed = true;
@@ -303,8 +297,6 @@ void tcp_listener_close(struct tcp_sock *ts)
     l->nr_ready = 0;
     spin_unlock(&l->lock);
     free_all(&dead);
-    while (take_next(l, &next, &hc))
-        host_sock_release(hc.hs);
 }
 
 void tcp_listener_free(struct tcp_listener *l)

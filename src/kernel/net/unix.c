@@ -281,6 +281,7 @@ static int enqueue_connection(struct unix_sock *u, struct unix_sock *l, struct u
         conn->addr = unix_addr_get(l);
         conn->state = UNIX_CONNECTED;
         join(u, conn);
+        u->accepted = true; /* the end that nobody has to accept */
         __atomic_store_n(&u->state, UNIX_CONNECTED, __ATOMIC_RELEASE);
         list_add_tail(&conn->pending_link, &l->pending);
         l->nr_pending++;
