@@ -49,6 +49,7 @@ class Results:
 
     def skip(self, name, why):
         with self.lock:
+            self.known_seen.add(name)  # where it cannot run, it says nothing about the list
             self.skipped += 1
             print(f"skip {name}: {why}", flush=True)
 
