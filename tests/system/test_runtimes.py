@@ -168,7 +168,7 @@ def rust_object():
     digest = "sha256sum /tmp/built.o"
     build = " ".join(rust_build("/tmp/built.o", linker=False))
     directory = scratch()
-    theirs = native(["/bin/sh", "-c", f"{build} && {digest}".replace("/tmp/", directory + "/")], timeout=300)
+    theirs = native(["/bin/sh", "-c", f"{build} && {digest}".replace("/tmp/built.o", directory + "/built.o")], timeout=300)
     expect(theirs.code == 0, f"natively: {theirs!r}")
     mine = keep(["/bin/sh", "-c", f"{build} && {digest}"], timeout=300)
     expect((mine.code, mine.out.split()[:1]) == (0, theirs.out.split()[:1]), f"{mine!r}, natively {theirs!r}")
