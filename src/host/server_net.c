@@ -210,7 +210,8 @@ static struct net_sock *sock_get(struct net *net, uint64_t number)
 void net_ready(struct net *net, struct net_sock *sock)
 {
     pthread_mutex_lock(&net->lock);
-    if (!sock->is_ready) {
+    /* It may have been closed meanwhile, and stand in the free list by the same link. */
+    if (!sock->is_ready && sock->live) {
         sock->is_ready = true;
         sock->next = NULL;
         *net->ready_end = sock;
