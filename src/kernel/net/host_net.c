@@ -158,6 +158,20 @@ static bool take_accepted(struct host_sock *hs, const struct host_sock_ops *ops,
     return true;
 }
 
+/* A connection for a listener that is gone; the host learns that by a close. */
+static void close_unwanted(uint64_t handle)
+{
+    struct host_sock *conn = handle <= INT32_MAX ? sock_alloc(CELLA_HOST_INET, true) : NULL;
+    if (!conn)
+        return;
+    host_sock_set_requests(conn);
+    conn->handle = (uint32_t)handle;
+    if (table_add(conn))
+        host_sock_release(conn);
+    else
+        kfree(conn);
+}
+
 /* r is a copy; data lie in shared memory. False: the record breaks a rule. */
 static bool take_record(struct host_sock *hs, const struct cella_host_net_record *r,
                         const uint8_t *data)
@@ -174,6 +188,8 @@ static bool take_record(struct host_sock *hs, const struct cella_host_net_record
         return true;
     }
     if (!ops) {
+        if (r->kind == CELLA_HOST_NET_ACCEPTED)
+            close_unwanted(r->value);
         if (READ_ONCE(hs->released) && r->kind == CELLA_HOST_NET_DATA)
             host_sock_discard(hs);
         return READ_ONCE(hs->released); /* came too late, or before anybody gave credit */
@@ -243,6 +259,8 @@ static void take_answer(const char *shared, uint32_t len)
         if (hs)
             host_upcall_begin(hs);
         spin_unlock(&table_lock);
+        if (!hs && r.kind == CELLA_HOST_NET_ACCEPTED)
+            close_unwanted(r.value);
         if (!hs || !take_record(hs, &r, (const uint8_t *)shared + at + sizeof(r)))
             host_net_bad_records++;
         host_upcall_end();
