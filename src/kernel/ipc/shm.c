@@ -295,8 +295,8 @@ static int64_t shm_change(int id, int cmd, const struct k_shmid_ds *ds)
     struct ipc_object *o = cmd == SHM_LOCK_K || cmd == SHM_UNLOCK_K
                                ? ipc_find(&shm_kind, id)
                                : ipc_find_for_change(&shm_kind, id);
-    struct shm *s = container_of(o, struct shm, o);
-    if (!o || is_err(o)) {
+    struct shm *s = !o || is_err(o) ? NULL : container_of(o, struct shm, o);
+    if (!s) {
         r = o ? ptr_err(o) : -EINVAL;
     } else if (cmd == IPC_RMID_K) {
         r = 0;
