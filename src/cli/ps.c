@@ -85,7 +85,7 @@ static void print_json(const struct keep_info *list, unsigned count, bool all)
     bool first = true;
     putchar('[');
     for (unsigned i = 0; i < count; i++) {
-        char text[8192];
+        char text[8192] = "";
         struct json_writer w = {.at = text, .end = text + sizeof(text)};
         const struct keep_state *state = &list[i].state;
         if (!all && !list[i].running)

@@ -16,7 +16,7 @@ struct report {
 /* In the command: waits for the launcher's word. */
 static int await_report(int fd, pid_t child, struct cella_error *err)
 {
-    struct report report;
+    struct report report = {0};
     size_t got = 0;
     while (got < sizeof(report)) {
         ssize_t n = read(fd, (char *)&report + got, sizeof(report) - got);

@@ -134,6 +134,7 @@ int stream_buffer_put_kernel(struct stream_buffer *b, const void *bytes, size_t 
     for (size_t done = room; done < len;) {
         c = chunk_new(len - done);
         if (!c) {
+            /* cppcheck-suppress nullPointerRedundantCheck ; the loop gives c a value */
             list_for_each_safe (c, tmp, &fresh, link)
                 kfree(c);
             if (last)
