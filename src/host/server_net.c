@@ -300,12 +300,12 @@ enum served server_net_socket(struct server_call *call)
     /* Where there are published ports alone, a socket is nothing before it is bound to one; an
      * eventfd keeps its place. */
     bool placeholder = net->policy->mode == NET_NONE;
-    struct net_sock *sock;
+    struct net_sock *sock = NULL;
     int fd = placeholder ? fcntl(net->stop_fd, F_DUPFD_CLOEXEC, 0)
                          : socket((int)family, (int)type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     call->result = fd < 0 ? (errno == EMFILE ? -ENFILE : -errno)
                           : net_sock_new(net, fd, (int)family, type == CELLA_HOST_STREAM, &sock);
-    if (call->result >= 0) {
+    if (sock) {
         sock->placeholder = placeholder;
         sock->open = !sock->is_stream;
     }

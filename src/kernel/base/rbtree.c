@@ -63,8 +63,8 @@ static void erase_fixup(struct rb_root *root, struct rb_node *x, struct rb_node 
     while (x != root->node && !is_red(x)) {
         bool side = x != parent->left;
         struct rb_node *w = parent->child[!side];
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): x lacks a black node, so w is there
-         */
+        /* x lacks a black node, so w is there. */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         if (w->red) {
             w->red = false;
             parent->red = true;
